@@ -1,0 +1,50 @@
+"""The real programs that tests talk to, and what happens where one is not installed.
+
+On a developer's machine a missing peer skips the tests that need it; with `CI=true` it fails them, since a test that
+is silently not run protects nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+PACKAGES: Mapping[str, str] = {
+    "docker-registry": "docker-registry",
+    "skopeo": "skopeo",
+    "podman": "podman",
+    "htpasswd": "apache2-utils",
+}
+"""Program → Debian package that has it."""
+
+
+def require(program: str) -> str:
+    """Return the path of `program`, or skip the test (fail it when `CI=true`)."""
+    found = shutil.which(program)
+    if found is not None:
+        return found
+    message = f"{program} is not installed (Debian package: {PACKAGES.get(program, program)})"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+def run(program: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
+    """Run a peer and return its stdout; raise with everything it said when it fails."""
+    command = [require(program), *map(str, arguments)]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=None if env is None else dict(env),
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
