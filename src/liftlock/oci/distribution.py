@@ -1,0 +1,144 @@
+"""The distribution protocol's rules without I/O: paths, scopes, challenges, links, upload locations, error bodies.
+
+Source: OCI distribution spec 1.1; RFC 9110 section 11 (challenges); RFC 8288 (``Link``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
+
+from liftlock.oci.digest import Digest
+
+__all__ = [
+    "Challenge",
+    "Scope",
+    "blob_path",
+    "error_codes",
+    "fallback_tag",
+    "manifest_path",
+    "next_link",
+    "parse_challenges",
+    "referrers_path",
+    "tags_path",
+    "upload_location",
+    "uploads_path",
+]
+
+MAX_ERRORS_SHOWN = 4
+
+
+class Scope(NamedTuple):
+    """What a token is for: actions (``pull``, ``push``, ``delete``) on one repository, or on ``catalog``."""
+
+    repository: str
+    actions: frozenset[str]
+    kind: str = "repository"
+
+    def __str__(self) -> str:
+        ordered = [action for action in ("pull", "push", "delete", "*") if action in self.actions]
+        return f"{self.kind}:{self.repository}:{','.join(ordered)}"
+
+
+class Challenge(NamedTuple):
+    """One offer of a ``WWW-Authenticate`` header: the scheme in lower case, and its parameters."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+
+def manifest_path(repository: str, reference: str) -> str:
+    return f"/v2/{repository}/manifests/{reference}"
+
+
+def blob_path(repository: str, digest: str) -> str:
+    return f"/v2/{repository}/blobs/{digest}"
+
+
+def uploads_path(repository: str, **query: str) -> str:
+    """Where uploads start; ``mount=…, origin=…`` asks for a mount (``origin`` is the spec's ``from``)."""
+    if "origin" in query:
+        query["from"] = query.pop("origin")
+    return f"/v2/{repository}/blobs/uploads/" + (f"?{urlencode(query, safe=':/')}" if query else "")
+
+
+def tags_path(repository: str, n: int = 1000) -> str:
+    """The tag list. At most 1000 a page: some registries refuse more (go-containerregistry#1091)."""
+    return f"/v2/{repository}/tags/list?n={n}"
+
+
+def referrers_path(repository: str, digest: str, artifact_type: str = "") -> str:
+    query = f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
+    return f"/v2/{repository}/referrers/{digest}{query}"
+
+
+def fallback_tag(digest: Digest, suffix: str = "") -> str:
+    """The tag that stands for "referrers of" where there is no API; with ``.sig``, ``.att``, ``.sbom``: cosign's.
+
+    Distribution spec 1.1, "Referrers tag schema": at most 32 characters of algorithm, 64 of the encoded digest.
+    """
+    return f"{digest.algorithm[:32]}-{digest.hex[:64]}{suffix}"
+
+
+def upload_location(request_url: str, location: str, digest: str) -> str:
+    """Where the upload's PUT goes: ``Location`` as it came, completed from the request, ``digest`` appended.
+
+    It may be relative, and may have query parameters which the registry needs back; it is never rebuilt.
+    """
+    url = urljoin(request_url, location)
+    parts = urlsplit(url)
+    joint = "&" if parts.query else ""
+    return urlunsplit(parts._replace(query=f"{parts.query}{joint}{urlencode({'digest': digest}, safe=':')}"))
+
+
+_CHALLENGE_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_CHALLENGE = re.compile(
+    rf"\s*,?\s*(?:(?P<key>{_CHALLENGE_TOKEN})\s*=\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>{_CHALLENGE_TOKEN}))"
+    rf"|(?P<scheme>{_CHALLENGE_TOKEN})(?=\s|,|$)(?:\s+(?P<token68>[A-Za-z0-9\-._~+/]+=*)(?=\s*(?:,|$)))?)"
+)
+
+
+def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
+    """Read every challenge of the given ``WWW-Authenticate`` headers, in order; what cannot be read is skipped."""
+    found: list[Challenge] = []
+    for header in headers:
+        position = 0
+        parameters: dict[str, str] = {}
+        while match := _CHALLENGE.match(header, position):
+            if match.end() == position:
+                break
+            position = match.end()
+            if match["scheme"]:
+                parameters = {}
+                found.append(Challenge(match["scheme"].lower(), parameters))
+            elif found:
+                quoted = match["quoted"]
+                value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else match["plain"]
+                parameters[match["key"].lower()] = value
+    return found
+
+
+_LINK = re.compile(r"<([^>]*)>\s*((?:;[^,;]*)*)")
+
+
+def next_link(headers: Iterable[str], request_url: str) -> str | None:
+    """The URL of the next page, from ``Link: <…>; rel="next"``, completed from the request; None on the last page."""
+    for header in headers:
+        for match in _LINK.finditer(header):
+            if re.search(r";\s*rel\s*=\s*\"?next\"?\s*(;|$)", match[2], re.IGNORECASE):
+                return urljoin(request_url, match[1])
+    return None
+
+
+def error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
+    """The codes of an error body, and its messages as one line; both empty when it is no such body."""
+    try:
+        errors = json.loads(body)["errors"]
+        pairs = [(str(item.get("code", "")), str(item.get("message", ""))) for item in errors[:MAX_ERRORS_SHOWN]]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return (), ""
+    codes = tuple(code for code, _ in pairs if code)
+    return codes, "; ".join(" ".join(message.split())[:200] for _, message in pairs if message)

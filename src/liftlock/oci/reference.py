@@ -1,0 +1,99 @@
+"""Image references, as Docker and the distribution spec write them.
+
+The grammar is distribution's ``reference`` package: ``[registry/]repository[:tag][@digest]``. A first part without a
+dot, a colon or the name ``localhost`` is not a registry but part of a Docker Hub repository; one-part Docker Hub
+repositories live under ``library/``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from liftlock.errors import CorruptContent, UsageError
+from liftlock.oci.digest import Digest
+
+__all__ = ["DOCKER_HUB", "Reference", "is_tag"]
+
+DOCKER_HUB = "docker.io"
+MAX_REPOSITORY = 255
+"""Characters; registries refuse longer ones (distribution's ``NameTotalLengthMax``)."""
+
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
+_REGISTRY = re.compile(
+    r"(?:(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
+    r"(?:\.(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9]))*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?\Z"
+)
+
+
+def is_tag(text: str) -> bool:
+    """Whether this is a well-formed tag (distribution spec, "Pulling manifests")."""
+    return _TAG.match(text) is not None
+
+
+class Reference(NamedTuple):
+    """A place in a registry: ``registry/repository``, and a tag, a digest, both or neither."""
+
+    registry: str
+    """Host and optional port, as written; Docker Hub is ``docker.io``."""
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read a reference; raises `UsageError` naming what is wrong with it."""
+        rest, at, digest_text = text.partition("@")
+        digest = None
+        if at:
+            try:
+                digest = Digest(digest_text)
+            except CorruptContent as error:
+                raise UsageError(f"reference {text!r}: {error.message}", hint=error.hint) from None
+        name, tag = rest, None
+        head, colon, tail = rest.rpartition(":")
+        if colon and "/" not in tail:
+            name, tag = head, tail
+            if not is_tag(tag):
+                raise UsageError(
+                    f"reference {text!r}: {tag!r} is not a tag",
+                    hint="a tag has at most 128 letters, digits, '.', '_' or '-', and starts with none of '.' and '-'",
+                )
+        first, slash, others = name.partition("/")
+        if slash and ("." in first or ":" in first or first == "localhost"):
+            registry, repository = first, others
+        else:
+            registry, repository = DOCKER_HUB, name
+        if registry in ("index.docker.io", "registry-1.docker.io"):
+            registry = DOCKER_HUB
+        if registry == DOCKER_HUB and "/" not in repository:
+            repository = f"library/{repository}"
+        reference = cls(registry, repository, tag, digest)
+        reference._check(text)
+        return reference
+
+    def _check(self, text: str) -> None:
+        if not _REGISTRY.match(self.registry):
+            raise UsageError(f"reference {text!r}: {self.registry!r} is not a registry host")
+        if len(self.repository) > MAX_REPOSITORY:
+            raise UsageError(f"reference {text!r}: the repository is longer than {MAX_REPOSITORY} characters")
+        for part in self.repository.split("/"):
+            if not _PART.match(part):
+                raise UsageError(
+                    f"reference {text!r}: {part!r} cannot be part of a repository",
+                    hint="repositories are lower-case letters and digits, joined by '.', '_', '__' or '-', and '/'",
+                )
+
+    @property
+    def name(self) -> str:
+        """``registry/repository``."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def selector(self) -> str:
+        """What to ask the registry for: the digest when there is one, else the tag, else ``latest``."""
+        return self.digest or self.tag or "latest"
+
+    def __str__(self) -> str:
+        return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")

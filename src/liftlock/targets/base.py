@@ -1,0 +1,123 @@
+"""The protocol of a target: one place that holds images, as the copier sees it.
+
+A target is *one repository*: a registry's repository, an OCI layout folder, an archive file. Everything in it is found
+by tag or by digest. `Target` is what can be read, `WritableTarget` what can be written as well. All of it is
+synchronous and safe to call from several threads.
+
+Absence is an answer (None), not an error; every other trouble is raised as an error of `liftlock.errors`, and what
+cannot be classified is never taken for absence.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from liftlock.oci.digest import Digest
+from liftlock.oci.manifest import Descriptor, Manifest
+
+__all__ = ["BlobReader", "BlobSource", "Placed", "Target", "WritableTarget"]
+
+
+class BlobReader(Protocol):
+    """The bytes of one blob, in order."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill some of the buffer; the number of bytes, 0 at the end."""
+        ...
+
+    def close(self) -> None: ...
+
+
+BlobSource = Callable[[], BlobReader]
+"""Opens a blob from its beginning; called again for a fresh attempt."""
+
+
+class Placed(enum.Enum):
+    """How a blob came to be at the destination."""
+
+    PRESENT = "present"
+    """It was there."""
+    MOUNTED = "mounted"
+    """The registry linked it from another of its repositories; no bytes moved."""
+    COPIED = "copied"
+    """Its bytes were sent."""
+
+
+class Target(Protocol):
+    """What images can be read from."""
+
+    @property
+    def name(self) -> str:
+        """As written by the user, without tag or digest: ``registry.example/app``, ``oci:build/app``."""
+        ...
+
+    @property
+    def home(self) -> str:
+        """What holds the bytes: a registry's host, or the name itself. Blobs mount between targets of one home."""
+        ...
+
+    def resolve(self, reference: str) -> Descriptor | None:
+        """What a tag or digest names (HEAD where there is one); None when absent. ``extra`` may be empty."""
+        ...
+
+    def manifest(self, reference: str) -> Manifest:
+        """The manifest of a tag or digest, verified when it is a digest; raises `NotFound` when absent."""
+        ...
+
+    def open_blob(self, blob: Descriptor) -> BlobReader:
+        """A blob's bytes, resumed underneath when the connection breaks. *Not* digest-verified: the reader's job."""
+        ...
+
+    def referrers(self, subject: Digest) -> Sequence[Descriptor]:
+        """Manifests whose ``subject`` is this digest, with artifact type and annotations; empty when none."""
+        ...
+
+    def tags(self) -> Iterator[str]:
+        """Every tag, in the target's own order; nothing when the repository does not exist."""
+        ...
+
+    def abort(self) -> None:
+        """Wake every stalled call with `Cancelled`; called from another thread. The target is of no use afterwards."""
+        ...
+
+    def close(self) -> None:
+        """Give back sockets and files."""
+        ...
+
+
+class WritableTarget(Target, Protocol):
+    """What images can be written to."""
+
+    def prepare(self, upload_bytes: int) -> None:
+        """Called once before blobs are put, with the most bytes that may come: room, rights, proofs are checked."""
+        ...
+
+    def has_blob(self, digest: Digest) -> bool:
+        """Whether this blob is there."""
+        ...
+
+    def put_blob(
+        self, blob: Descriptor, source: BlobSource | None, *, mount_from: Sequence[str] = (), absent: bool = False
+    ) -> Placed:
+        """Make sure that the blob is there, verified, by the cheapest way: present, mounted, copied.
+
+        ``mount_from`` names repositories of the same home (their `name`) that should hold it. ``absent`` says that it
+        is known not to be there, so that no request is spent on asking. Without a ``source`` it can only be found or
+        mounted, and `NotFound` is raised when that fails. Raises `CorruptContent` when the source's bytes do not have
+        the descriptor's digest and size; nothing wrong is then left behind under that digest.
+        """
+        ...
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        """Store the exact bytes, under their digest and, when given, under the tag; keeps referrers findable."""
+        ...
+
+    def delete_tag(self, tag: str) -> None:
+        """Remove a tag, leaving its manifest; raises `LiftlockError` where that cannot be done."""
+        ...
+
+    def delete_manifest(self, digest: Digest) -> None:
+        """Remove a manifest and every tag on it; raises `NotFound` when absent."""
+        ...

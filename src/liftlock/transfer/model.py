@@ -1,0 +1,176 @@
+"""The values that pass between survey, plan and execute. All immutable; targets are named, never held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from liftlock.oci.digest import Digest
+from liftlock.oci.manifest import Descriptor, Manifest, Platform
+
+__all__ = [
+    "Attachment",
+    "BlobStep",
+    "CopyRequest",
+    "ImageSurvey",
+    "ManifestStep",
+    "Options",
+    "Plan",
+    "Result",
+    "Survey",
+    "TagMove",
+    "TagStep",
+]
+
+
+class CopyRequest(NamedTuple):
+    """One image to copy: from where, to where, under which tags."""
+
+    source: str
+    """Name of the source target (`Target.name`)."""
+    reference: str
+    """Tag or digest at the source."""
+    destination: str
+    """Name of the destination target."""
+    tags: tuple[str, ...] = ()
+    """Tags to set at the destination, last of all; none leaves the image reachable by digest only."""
+    expect: Digest | None = None
+    """What the tags must hold just before they move (compare, then set)."""
+
+
+class Options(NamedTuple):
+    """How to copy; the defaults carry everything and overwrite tags."""
+
+    platforms: tuple[Platform, ...] = ()
+    """Copy only these children of an index: that makes a new, smaller index with another digest."""
+    referrers: bool = True
+    """Whether referrers and legacy cosign tags travel with the image, and arrive before the tags move."""
+    no_clobber: bool = False
+    """Refuse to move a tag that holds another digest."""
+    exact: bool = False
+    """Ask the destination about every manifest and blob, so that the plan says exactly what will move."""
+
+
+class Attachment(NamedTuple):
+    """What travels with an image: a referrer, or a manifest under a legacy cosign tag."""
+
+    subject: Digest
+    manifest: Manifest
+    tag: str | None = None
+    """``sha256-<hex>.sig`` and its like; None for a referrer."""
+    label: str = ""
+
+
+class ImageSurvey(NamedTuple):
+    """What one request's source holds, and what its destination already has."""
+
+    request: CopyRequest
+    digest: Digest
+    """The digest of the image at the source; the plan's root differs from it only where ``--platform`` made it so."""
+    root: Manifest | None
+    """None when every tag holds it already and nothing else was asked."""
+    manifests: Sequence[Manifest]
+    """Everything below the root, children before their index; the root itself not."""
+    attachments: Sequence[Attachment]
+    tags: Mapping[str, Digest | None]
+    """What the destination's tags hold now."""
+    present: frozenset[Digest]
+    """Digests of manifests and blobs known to be at the destination."""
+    notes: Sequence[str] = ()
+
+
+class Survey(NamedTuple):
+    """Everything a plan is made from."""
+
+    images: Sequence[ImageSurvey]
+    options: Options
+    homes: Mapping[str, str]
+    """Target name → home: blobs mount between targets of one home."""
+
+
+class BlobStep(NamedTuple):
+    """Bring one blob to one home: into its first destination, from there by mounts into the others."""
+
+    blob: Descriptor
+    action: Literal["copy", "mount", "ensure"]
+    """``copy``: known to be absent. ``mount``: another repository of this home holds it. ``ensure``: the registry
+    says which it is, in the request that would open the upload anyway."""
+    sources: tuple[str, ...]
+    """Targets that hold it, the best first."""
+    mount_from: tuple[str, ...]
+    """Targets of the destinations' home that hold it."""
+    destinations: tuple[str, ...]
+
+
+class ManifestStep(NamedTuple):
+    """Store one manifest at one destination, by digest or under a legacy tag."""
+
+    destination: str
+    manifest: Manifest
+    rank: int
+    """Lower ranks are stored before higher ones: children, indexes, attachments."""
+    sources: tuple[str, ...]
+    tag: str | None = None
+
+
+class TagMove(NamedTuple):
+    """A tag that changes: what it held (None: new) and what it will hold."""
+
+    destination: str
+    tag: str
+    old: Digest | None
+    new: Digest
+
+
+class TagStep(NamedTuple):
+    """Point one tag at the image, after everything else."""
+
+    move: TagMove
+    manifest: Manifest
+    expect: Digest | None
+
+
+class Plan(NamedTuple):
+    """What a copy will do, in the order it will be done. `execute` does exactly this."""
+
+    images: Sequence[ImageSurvey]
+    blobs: Sequence[BlobStep]
+    """The largest first."""
+    manifests: Sequence[ManifestStep]
+    tags: Sequence[TagStep]
+    no_clobber: bool
+    homes: Mapping[str, str]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.blobs or self.manifests or self.tags)
+
+    @property
+    def upload_bytes(self) -> int:
+        """The most bytes that may move."""
+        return sum(step.blob.size for step in self.blobs if step.action != "mount")
+
+
+class Result(NamedTuple):
+    """What a copy did."""
+
+    present: int
+    mounted: int
+    copied: int
+    """Blobs, each counted once per destination."""
+    copied_bytes: int
+    tags: Sequence[TagMove]
+    """The tags that moved."""
+    notes: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "blobs": {"present": self.present, "mounted": self.mounted, "copied": self.copied},
+            "copiedBytes": self.copied_bytes,
+            "tags": [
+                {"destination": move.destination, "tag": move.tag, "old": move.old, "new": move.new}
+                for move in self.tags
+            ],
+            "notes": list(self.notes),
+        }
