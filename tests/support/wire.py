@@ -16,7 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
+
+Body = bytes | IO[bytes] | None
+"""Bytes, or an open file (then with `Content-Length` among the headers)."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Wire:
         self._connection.close()
 
     def request(
-        self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self, method: str, target: str, body: Body = None, headers: Mapping[str, str] | None = None
     ) -> Response:
         """Send one request; `target` is a path with its query, or an absolute URL of the same host."""
         if "://" in target:
@@ -79,10 +82,12 @@ class Wire:
         challenge = answer.headers.get("www-authenticate", "")
         if answer.status == 401 and challenge.lower().startswith("bearer "):
             self._authorization = "Bearer " + self._token(challenge)
+            if body is not None and not isinstance(body, bytes):
+                body.seek(0)
             answer = self._once(method, target, body, headers or {})
         return answer
 
-    def _once(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
+    def _once(self, method: str, target: str, body: Body, headers: Mapping[str, str]) -> Response:
         sent = dict(headers)
         if self._authorization is not None:
             sent.setdefault("Authorization", self._authorization)
