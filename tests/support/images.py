@@ -118,6 +118,7 @@ def make_image(
     seed: object = 0,
     shared_layers: int = 0,
     shared_seed: object = "shared",
+    repeated_layers: int = 0,
     annotations: Mapping[str, str] | None = None,
 ) -> Image:
     """Write an image into the layout folder `layout` (made when absent) and tag it.
@@ -125,7 +126,8 @@ def make_image(
     The same arguments give the same digests. `layer_bytes` is the size of the files in a layer (or one size per layer),
     `compressible` the share of them that a compressor removes, `level` gzip's level. Several platforms make an index;
     `index=True` makes one for a single platform too. The first `shared_layers` layers come from `shared_seed` alone,
-    and so are the same for all platforms and for every image made with it.
+    and so are the same for all platforms and for every image made with it. `repeated_layers` puts that many copies of
+    the first layer on top, as images do that copy the same file twice.
     """
     initialise(layout)
     sizes = [layer_bytes] * layers if isinstance(layer_bytes, int) else list(layer_bytes)
@@ -135,6 +137,7 @@ def make_image(
         for number, size in enumerate(sizes):
             origin = f"{shared_seed}" if number < shared_layers else f"{seed}|{platform}"
             stack.append(_layer(layout, f"{origin}|{number}", size, compressible, level))
+        stack += stack[:1] * repeated_layers
         if docker_types:
             stack = [dataclasses.replace(layer, media_type=DOCKER_LAYER) for layer in stack]
         one = _platform_image(
