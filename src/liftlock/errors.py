@@ -137,7 +137,8 @@ class RegistryError(LiftlockError):
 
     @property
     def temporary(self) -> bool:
-        return self.status == 408 or self.status >= 500
+        # An upload that the registry lost is begun anew, not continued (distribution/distribution#2225).
+        return self.status == 408 or self.status >= 500 or "BLOB_UPLOAD_UNKNOWN" in self.codes
 
 
 class Throttled(RegistryError):

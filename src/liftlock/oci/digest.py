@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from liftlock.errors import CorruptContent
 
@@ -26,7 +26,7 @@ class Digest(str):
 
     __slots__ = ()
 
-    def __new__(cls, text: str) -> Digest:
+    def __new__(cls, text: str) -> Self:
         algorithm, _, encoded = text.partition(":")
         if len(encoded) != HEX_LENGTH.get(algorithm, -1) or not _HEX.issuperset(encoded):
             raise CorruptContent(

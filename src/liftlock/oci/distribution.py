@@ -51,10 +51,12 @@ class Challenge(NamedTuple):
 
 
 def manifest_path(repository: str, reference: str) -> str:
+    """Where a manifest is, by tag or digest."""
     return f"/v2/{repository}/manifests/{reference}"
 
 
 def blob_path(repository: str, digest: str) -> str:
+    """Where a blob is."""
     return f"/v2/{repository}/blobs/{digest}"
 
 
@@ -71,6 +73,7 @@ def tags_path(repository: str, n: int = 1000) -> str:
 
 
 def referrers_path(repository: str, digest: str, artifact_type: str = "") -> str:
+    """Where the list of a digest's referrers is; registries may ignore the filter."""
     query = f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
     return f"/v2/{repository}/referrers/{digest}{query}"
 
@@ -129,16 +132,25 @@ def next_link(headers: Iterable[str], request_url: str) -> str | None:
     for header in headers:
         for match in _LINK.finditer(header):
             if re.search(r";\s*rel\s*=\s*\"?next\"?\s*(;|$)", match[2], re.IGNORECASE):
-                return urljoin(request_url, match[1])
+                return str(urljoin(request_url, match[1]))
     return None
 
 
 def error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
-    """The codes of an error body, and its messages as one line; both empty when it is no such body."""
+    """The codes of an error body, and its messages as one line; both empty when it is no such body.
+
+    A ``detail`` that is a sentence belongs to the message: Nexus says only there what is wrong
+    (GoogleContainerTools/jib#3057).
+    """
     try:
         errors = json.loads(body)["errors"]
-        pairs = [(str(item.get("code", "")), str(item.get("message", ""))) for item in errors[:MAX_ERRORS_SHOWN]]
+        pairs = [(str(item.get("code", "")), _sentence(item)) for item in errors[:MAX_ERRORS_SHOWN]]
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return (), ""
     codes = tuple(code for code, _ in pairs if code)
     return codes, "; ".join(" ".join(message.split())[:200] for _, message in pairs if message)
+
+
+def _sentence(error: Mapping[str, object]) -> str:
+    message, detail = str(error.get("message", "")), error.get("detail")
+    return f"{message}: {detail}" if isinstance(detail, str) and detail else message

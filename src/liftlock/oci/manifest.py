@@ -126,7 +126,7 @@ class Manifest:
 
     @classmethod
     def parse(cls, raw: bytes, media_type: str = "", expected: Digest | None = None) -> Manifest:
-        """Read one. ``media_type`` is what the carrier said (``Content-Type``, a descriptor); the document's own wins."""
+        """Read one. ``media_type`` is what the carrier said (``Content-Type``); the document's own wins."""
         if len(raw) > MAX_MANIFEST:
             raise CorruptContent(f"manifest has {len(raw)} bytes; the limit is {MAX_MANIFEST}")
         digest = Digest.of(raw, expected.algorithm if expected else "sha256")

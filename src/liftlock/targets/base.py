@@ -14,10 +14,11 @@ import enum
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from liftlock.errors import CorruptContent
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
 
-__all__ = ["BlobReader", "BlobSource", "Placed", "Target", "WritableTarget"]
+__all__ = ["MAX_METADATA", "BlobReader", "BlobSource", "Placed", "Target", "WritableTarget", "read_blob"]
 
 
 class BlobReader(Protocol):
@@ -32,6 +33,30 @@ class BlobReader(Protocol):
 
 BlobSource = Callable[[], BlobReader]
 """Opens a blob from its beginning; called again for a fresh attempt."""
+
+
+MAX_METADATA = 4 * 1024 * 1024
+"""Bytes of a blob that is read into memory: image configs and their like."""
+
+
+def read_blob(target: Target, blob: Descriptor) -> bytes:
+    """The bytes of a small blob, verified; raises `CorruptContent` when it is too large or not what its digest says."""
+    if blob.size > MAX_METADATA:
+        raise CorruptContent(f"{target.name}@{blob.digest} has {blob.size} bytes; at most {MAX_METADATA} are read")
+    data = bytearray(blob.size + 1)
+    view = memoryview(data)
+    filled = 0
+    reader = target.open_blob(blob)
+    try:
+        while filled < len(data) and (count := reader.readinto(view[filled:])):
+            filled += count
+    finally:
+        reader.close()
+    if filled != blob.size:
+        raise CorruptContent(f"{target.name}@{blob.digest} does not have the {blob.size} bytes its descriptor says")
+    content = bytes(view[:filled])
+    blob.digest.verify(content, f"{target.name}@{blob.digest}")
+    return content
 
 
 class Placed(enum.Enum):
@@ -58,6 +83,11 @@ class Target(Protocol):
         """What holds the bytes: a registry's host, or the name itself. Blobs mount between targets of one home."""
         ...
 
+    @property
+    def metered(self) -> bool:
+        """Whether reading a manifest counts against a quota while asking for its digest does not (Docker Hub)."""
+        ...
+
     def resolve(self, reference: str) -> Descriptor | None:
         """What a tag or digest names (HEAD where there is one); None when absent. ``extra`` may be empty."""
         ...
@@ -70,8 +100,12 @@ class Target(Protocol):
         """A blob's bytes, resumed underneath when the connection breaks. *Not* digest-verified: the reader's job."""
         ...
 
-    def referrers(self, subject: Digest) -> Sequence[Descriptor]:
-        """Manifests whose ``subject`` is this digest, with artifact type and annotations; empty when none."""
+    def referrers(self, subject: Digest, tags: frozenset[str] | None = None) -> Sequence[Descriptor]:
+        """Manifests whose ``subject`` is this digest, with artifact type and annotations; empty when none.
+
+        ``tags`` are all tags of the target, when the caller knows them: where referrers hang on a fallback tag, one
+        that is not among them costs no request.
+        """
         ...
 
     def tags(self) -> Iterator[str]:

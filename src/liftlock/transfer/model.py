@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest, Platform
+from liftlock.targets.base import Target, WritableTarget
 
 __all__ = [
     "Attachment",
@@ -14,6 +15,7 @@ __all__ = [
     "CopyRequest",
     "ImageSurvey",
     "ManifestStep",
+    "Opener",
     "Options",
     "Plan",
     "Result",
@@ -78,6 +80,11 @@ class ImageSurvey(NamedTuple):
     """Digests of manifests and blobs known to be at the destination."""
     notes: Sequence[str] = ()
 
+    @property
+    def target_digest(self) -> Digest:
+        """The image's digest at the destination."""
+        return self.root.digest if self.root else self.digest
+
 
 class Survey(NamedTuple):
     """Everything a plan is made from."""
@@ -128,6 +135,8 @@ class TagStep(NamedTuple):
     move: TagMove
     manifest: Manifest
     expect: Digest | None
+    sources: tuple[str, ...]
+    """Targets that hold the image, should a blob turn out to be missing after all."""
 
 
 class Plan(NamedTuple):
@@ -145,6 +154,20 @@ class Plan(NamedTuple):
     def empty(self) -> bool:
         """Whether there is nothing to do."""
         return not (self.blobs or self.manifests or self.tags)
+
+    @property
+    def moves(self) -> Sequence[TagMove]:
+        """Every tag that was asked for, with what it held and what it will hold; equal where nothing moves."""
+        return [
+            TagMove(image.request.destination, tag, old, image.target_digest)
+            for image in self.images
+            for tag, old in image.tags.items()
+        ]
+
+    @property
+    def tag_names(self) -> Sequence[str]:
+        """Every tag that was asked for, in full: ``registry/repository:tag``."""
+        return [f"{move.destination}:{move.tag}" for move in self.moves]
 
     @property
     def upload_bytes(self) -> int:
@@ -174,3 +197,15 @@ class Result(NamedTuple):
             ],
             "notes": list(self.notes),
         }
+
+
+class Opener(Protocol):
+    """Opens targets by name, each once; what `liftlock.targets.locate.Targets` does."""
+
+    def open(self, name: str) -> Target: ...
+
+    def open_writable(self, name: str) -> WritableTarget: ...
+
+    def abort(self) -> None:
+        """Wake every stalled call of every opened target with `Cancelled`."""
+        ...
