@@ -1,0 +1,43 @@
+"""``script/bench [CASE…]``: measure, print the table; ``--write`` puts it into docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.cases import CASES, GIGABYTE, Bench
+from bench.table import render, write
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+
+
+def main() -> None:
+    """Parse, run the cases one after the other, print."""
+    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all when none is named")
+    parser.add_argument("--runs", type=int, default=5, help="counted runs of each tool (default: 5)")
+    parser.add_argument("--size", type=int, default=GIGABYTE, help="bytes of the large image (default: 1 GB)")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.cases if name not in CASES]
+    if unknown:
+        parser.error(f"no case {unknown[0]!r}; there are {', '.join(CASES)}")
+    memory = Path("/dev/shm")
+    room = memory.is_dir() and shutil.disk_usage(memory).free > 8 * arguments.size
+    with tempfile.TemporaryDirectory(prefix="liftlock-bench-", dir=memory if room else None) as folder:
+        bench = Bench(Path(folder), arguments.runs, arguments.size)
+        rows = []
+        for name in arguments.cases or CASES:
+            print(f"{name} ", end="", file=sys.stderr, flush=True)
+            rows.extend(CASES[name](bench))
+            print(file=sys.stderr)
+    table = render(rows, arguments.runs)
+    print(table, end="")
+    if arguments.write:
+        write(PAGE, table)
+
+
+main()
