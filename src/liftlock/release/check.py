@@ -1,0 +1,154 @@
+"""What does not fit together in a pipeline, said with its place, so that whoever read the file can name the line."""
+
+from __future__ import annotations
+
+import graphlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from liftlock.errors import ConfigError, UsageError
+from liftlock.oci.reference import Reference
+from liftlock.release.names import VARIABLE_NAME, is_clean, suggestion
+from liftlock.release.pipeline import Pipeline, Stage
+from liftlock.release.place import parse_place, parse_source, parse_tag
+from liftlock.release.template import Template, is_built_in
+
+__all__ = ["Flaw", "Place", "flaws", "variable_flaw"]
+
+_SOURCE_LACKS = ("date", "release")
+
+_SECRET = re.compile(r"(?:env|file):")
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*:")
+
+
+Place = tuple[str | int, ...]
+"""The way through the file: ``("stages", 1, "after", 0)``."""
+
+
+class Flaw(NamedTuple):
+    """One thing that is wrong, and where."""
+
+    place: Place
+    message: str
+    hint: str = ""
+
+
+def flaws(pipeline: Pipeline) -> Iterator[Flaw]:
+    """Everything that is wrong with a pipeline whose parts are of the right kinds."""
+    yield from _repeated(pipeline.images, "image", ("images",))
+    for name, value in pipeline.variables.items():
+        if said := variable_flaw(name, value):
+            yield Flaw(("variables", name), *said)
+    for host in pipeline.registries:
+        if not _is_host(host):
+            yield Flaw(("registries", host), f"{host!r} is not a registry's host", "write host or host:port")
+    yield from _store(pipeline.store)
+    if pipeline.source:
+        yield from _source(pipeline, pipeline.source)
+    yield from _order(pipeline)
+    for position, stage in enumerate(pipeline.stages):
+        yield from _texts(pipeline, stage, ("stages", position))
+
+
+def variable_flaw(name: str, value: str) -> tuple[str, str] | None:
+    """What is wrong with a variable, and a hint; the same for those of the file and of ``--var``."""
+    if is_built_in(name):
+        return f"{{{name}}} gets its value from the release", "choose another name"
+    if not re.match(VARIABLE_NAME, name):
+        return f"{name!r} cannot name a variable", "letters, digits, '_' and '-', a letter or '_' first"
+    if _SECRET.match(value):
+        return f"the variable {name!r} is a secret reference, and those are not taken here", "variables are public"
+    if "{" in value or "}" in value:
+        return f"the value of {name!r} has braces", "a variable's value is not expanded again: write it out"
+    if not is_clean(value, 512):
+        return f"the value of {name!r} is not one line of at most 512 characters", ""
+    return None
+
+
+def _repeated(names: tuple[str, ...], what: str, place: Place) -> Iterator[Flaw]:
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            yield Flaw((*place, position), f"the {what} {name!r} is named twice")
+
+
+def _is_host(host: str) -> bool:
+    try:
+        # A second repository part, since Docker Hub's one-part names are not kept as written.
+        return Reference.parse(f"{host}/a/b") == Reference(host, "a/b")
+    except UsageError:
+        return False
+
+
+def _store(store: str) -> Iterator[Flaw]:
+    if _REMOTE.match(store):
+        yield Flaw(("store",), f"the store {store!r} is not supported by this version", "name a folder: ./artifacts")
+    elif not is_clean(store, 4096) or "{" in store or "}" in store:
+        yield Flaw(("store",), f"{store!r} is not a folder's name", "a store takes no variables")
+
+
+def _source(pipeline: Pipeline, source: Template) -> Iterator[Flaw]:
+    place = ("source",)
+    for name in source.variables:
+        if name in _SOURCE_LACKS or name.startswith("label."):
+            yield Flaw(place, f"{{{name}}} is not known before there is a release", "use {build}, {commit} or --var")
+    if len(pipeline.images) > 1 and "image" not in source.variables:
+        yield Flaw(place, "every image would come from the same reference", "use {image} in it")
+    yield from _shape(pipeline, source, place, parse_source)
+
+
+def _texts(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[Flaw]:
+    yield from _shape(pipeline, stage.to, (*place, "to"), parse_place)
+    for position, tag in enumerate(stage.tags):
+        yield from _shape(pipeline, tag, (*place, "tags", position), parse_tag)
+    if len(pipeline.images) > 1 and "image" not in stage.to.variables:
+        for position, tag in enumerate(stage.tags):
+            if "image" not in tag.variables:
+                yield Flaw(
+                    (*place, "tags", position),
+                    f"in stage {stage.name!r} every image would get the same reference",
+                    "use {image} in to, or in each tag",
+                )
+
+
+def _shape(pipeline: Pipeline, text: Template, place: Place, read: Callable[[str], object]) -> Iterator[Flaw]:
+    """Whether a text can be read at all; ``0`` is a well-formed host, port, part of a repository and tag."""
+    if _SECRET.match(text.text):
+        yield Flaw(place, f"{text.text!r} is a secret reference, and those are not taken here")
+        return
+    if not text.is_well_formed:
+        yield Flaw(place, f"{text.text!r} has a brace that belongs to no variable", "write {name}")
+        return
+    values: Mapping[str, str] = {**dict.fromkeys(text.variables, "0"), **pipeline.variables}
+    try:
+        text.resolve(values, read)
+    except ConfigError as error:
+        yield Flaw(place, error.message, error.hint)
+
+
+def _order(pipeline: Pipeline) -> Iterator[Flaw]:
+    names = tuple(stage.name for stage in pipeline.stages)
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            yield Flaw(("stages", position, "name"), f"the stage {name!r} is named twice")
+    broken = len(set(names)) < len(names)
+    for position, stage in enumerate(pipeline.stages):
+        place = ("stages", position, "after")
+        yield from _repeated(stage.after, "stage", place)
+        for number, earlier in enumerate(stage.after):
+            if earlier == stage.name:
+                yield Flaw((*place, number), f"the stage {stage.name!r} comes after itself")
+            elif earlier not in names:
+                hint = suggestion(earlier, [name for name in names if name != stage.name], "there are ")
+                yield Flaw((*place, number), f"there is no stage {earlier!r}", hint)
+            else:
+                continue
+            broken = True
+    if broken:
+        return
+    try:
+        graphlib.TopologicalSorter({stage.name: stage.after for stage in pipeline.stages}).prepare()
+    except graphlib.CycleError as error:
+        circle: list[str] = error.args[1]
+        position = names.index(circle[1])
+        yield Flaw(("stages", position, "after"), f"stages wait for each other: {' → '.join(circle)}")

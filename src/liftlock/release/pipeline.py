@@ -1,0 +1,154 @@
+"""The definition: images, stages, and where each stage's images live."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from liftlock.errors import CorruptContent, NotFound
+from liftlock.oci.canonical import canonical_json
+from liftlock.oci.digest import Digest
+from liftlock.release.names import suggestion
+from liftlock.release.template import Template, is_built_in
+
+__all__ = ["PIPELINE_TYPE", "Pipeline", "RegistryOptions", "Stage"]
+
+PIPELINE_TYPE = "application/vnd.liftlock.pipeline.v1+json"
+"""The snapshot's media type, part of the snapshot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryOptions:
+    """How one registry is talked to."""
+
+    plain_http: bool = False
+    ca_file: str = ""
+    """A PEM file, as written: relative to the pipeline file's folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One level: where its images live, which tags move, and which stages come before."""
+
+    name: str
+    to: Template
+    """For each image, a repository (``registry/repository``) or a layout (``oci:folder``), without tag."""
+    tags: tuple[Template, ...]
+    after: tuple[str, ...] = ()
+    """The stages in which a release must have succeeded before it may come here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """What `liftlock.yaml` says. `liftlock.release.check.flaws` tells what does not fit together in one."""
+
+    name: str
+    images: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    """In the file's order."""
+    store: str = ""
+    """The artifact store, as written: a folder, relative to the pipeline file's; empty for the default."""
+    source: Template | None = None
+    """For each image, the reference that is pinned when a promotion starts without a release."""
+    registries: Mapping[str, RegistryOptions] = field(default_factory=dict)
+    """By host, with port."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> Digest:
+        return Digest.of(self.document)
+
+    @property
+    def document(self) -> bytes:
+        """The snapshot: canonical JSON (RFC 8785) of everything that was written, without where in the file it was."""
+        return canonical_json(
+            {
+                "mediaType": PIPELINE_TYPE,
+                "pipeline": self.name,
+                "images": self.images,
+                "store": self.store,
+                "source": self.source.text if self.source else "",
+                "registries": {
+                    host: {"plain-http": options.plain_http, "ca-file": options.ca_file}
+                    for host, options in self.registries.items()
+                },
+                "variables": dict(self.variables),
+                "stages": [
+                    {
+                        "name": stage.name,
+                        "after": stage.after,
+                        "to": stage.to.text,
+                        "tags": [tag.text for tag in stage.tags],
+                    }
+                    for stage in self.stages
+                ],
+            }
+        )
+
+    @classmethod
+    def parse(cls, document: bytes, expected: Digest) -> Pipeline:
+        """Read a snapshot back; raises `CorruptContent` unless it is, to the byte, what ``expected`` names."""
+        expected.verify(document, f"pipeline snapshot {expected.short}")
+        try:
+            pipeline = cls._from_json(json.loads(document))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise CorruptContent(f"pipeline snapshot {expected.short} cannot be read: {error!r}") from error
+        if pipeline.document != document:
+            raise CorruptContent(
+                f"pipeline snapshot {expected.short} has parts that this version does not know",
+                hint="it was made by a newer Liftlock: upgrade this one",
+            )
+        return pipeline
+
+    @classmethod
+    def _from_json(cls, value: Any) -> Pipeline:
+        return cls(
+            name=value["pipeline"],
+            images=tuple(value["images"]),
+            store=value["store"],
+            source=Template(text=value["source"]) if value["source"] else None,
+            registries={
+                host: RegistryOptions(plain_http=options["plain-http"], ca_file=options["ca-file"])
+                for host, options in value["registries"].items()
+            },
+            variables=value["variables"],
+            stages=tuple(
+                Stage(
+                    name=stage["name"],
+                    after=tuple(stage["after"]),
+                    to=Template(text=stage["to"]),
+                    tags=tuple(Template(text=tag) for tag in stage["tags"]),
+                )
+                for stage in value["stages"]
+            ),
+        )
+
+    def stage(self, name: str) -> Stage:
+        """The stage of this name; raises `NotFound` with the names there are."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise NotFound(
+            f"pipeline {self.name!r} has no stage {name!r}",
+            hint=suggestion(name, [stage.name for stage in self.stages], "its stages are "),
+        )
+
+    @property
+    def stage_variables(self) -> frozenset[str]:
+        """Every variable that decides where a release goes: those of all stages' ``to`` and ``tags``."""
+        return frozenset(name for stage in self.stages for text in (stage.to, *stage.tags) for name in text.variables)
+
+    @property
+    def undeclared(self) -> dict[str, Template]:
+        """The variables that have to be given with ``--var``, each with a text that uses it."""
+        texts = [text for stage in self.stages for text in (stage.to, *stage.tags)]
+        if self.source:
+            texts.append(self.source)
+        return {
+            name: text
+            for text in reversed(texts)
+            for name in text.variables
+            if not is_built_in(name) and name not in self.variables
+        }
