@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from liftlock.errors import ConfigError, UsageError
+from liftlock.errors import UsageError
 from liftlock.oci.reference import Reference
 from liftlock.release.names import VARIABLE_NAME, is_clean, suggestion
 from liftlock.release.pipeline import Pipeline, Stage
@@ -40,9 +40,11 @@ def flaws(pipeline: Pipeline) -> Iterator[Flaw]:
     for name, value in pipeline.variables.items():
         if said := variable_flaw(name, value):
             yield Flaw(("variables", name), *said)
-    for host in pipeline.registries:
+    for host, options in pipeline.registries.items():
         if not _is_host(host):
             yield Flaw(("registries", host), f"{host!r} is not a registry's host", "write host or host:port")
+        if _SECRET.match(options.ca_file):
+            yield Flaw(("registries", host, "ca-file"), "a secret reference is not taken here", "name a file")
     yield from _store(pipeline.store)
     if pipeline.source:
         yield from _source(pipeline, pipeline.source)
@@ -120,10 +122,11 @@ def _shape(pipeline: Pipeline, text: Template, place: Place, read: Callable[[str
         yield Flaw(place, f"{text.text!r} has a brace that belongs to no variable", "write {name}")
         return
     values: Mapping[str, str] = {**dict.fromkeys(text.variables, "0"), **pipeline.variables}
+    expanded = text.expand(values)
     try:
-        text.resolve(values, read)
-    except ConfigError as error:
-        yield Flaw(place, error.message, error.hint)
+        read(expanded)
+    except UsageError as error:
+        yield Flaw(place, error.message.replace(repr(expanded), repr(text.text)), error.hint)
 
 
 def _order(pipeline: Pipeline) -> Iterator[Flaw]:
