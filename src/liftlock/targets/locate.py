@@ -1,0 +1,219 @@
+"""Where an image is, as it is written on the command line, and the targets of one operation, opened by name.
+
+    registry.example/app:1          a registry's repository, with tag, digest, both or neither
+    oci:build/app[:tag]             an OCI layout folder
+    oci-archive:app.tar[:tag]       a tar of one
+    docker-archive:app.tar[:ref]    what docker save or podman save wrote
+
+In the last three the path ends at the first colon; what follows is the reference, which may hold colons and slashes
+itself, as in ``docker-archive:app.tar:localhost:5000/app:1``. A digest is written ``@sha256:…`` in all of them.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
+
+from liftlock.errors import Cancelled, CorruptContent, UsageError
+from liftlock.oci.digest import Digest
+from liftlock.oci.reference import Reference
+from liftlock.targets.base import Target, WritableTarget
+
+if TYPE_CHECKING:
+    from liftlock.auth.authorizer import Authorizer
+    from liftlock.targets.registry import RegistryTarget, Verify
+    from liftlock.targets.registry_home import Home
+    from liftlock.targets.registry_profile import Profile
+
+__all__ = ["Kind", "Location", "Targets"]
+
+Kind = Literal["registry", "oci", "oci-archive", "docker-archive"]
+
+T = TypeVar("T")
+
+_FORMS = "write registry/repository[:tag], oci:folder[:tag], oci-archive:file[:tag] or docker-archive:file[:reference]"
+_DIGEST = re.compile(r"@(?=[a-z0-9+._-]+:[0-9a-fA-F]+\Z)")
+_URLS: Mapping[str, str] = {
+    "docker": "a registry needs no prefix: drop it",
+    "registry": "a registry needs no prefix: drop it",
+    "http": "a registry is written without a scheme: host[:port]/repository",
+    "https": "a registry is written without a scheme: host[:port]/repository",
+    "ocidir": "write oci:folder",
+    "oci": "write oci:folder",
+    "oci-archive": "write oci-archive:file",
+    "docker-archive": "write docker-archive:file",
+}
+"""Schemes, and what to write instead. Only with ``//``: ``docker:24`` is an image of Docker Hub."""
+_PREFIXES: Mapping[str, str] = {
+    "docker-daemon": "no Docker daemon is used: docker save the image, then write docker-archive:file",
+    "containers-storage": "podman save --format oci-archive the image, then write oci-archive:file",
+    "dir": "make it an OCI layout first (skopeo copy dir:… oci:…), then write oci:folder",
+}
+"""Other tools' prefixes for places that Liftlock does not read."""
+
+
+class Location(NamedTuple):
+    """A place of an image: which target, and what in it."""
+
+    kind: Kind
+    target: str
+    """The target's `Target.name`."""
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Location:
+        """Read what was written; raises `UsageError` naming what is wrong and how to write it."""
+        prefix, colon, rest = text.partition(":")
+        if rest.startswith("//"):
+            raise UsageError(f"{text!r} is written as a URL", hint=_URLS.get(prefix, _FORMS))
+        if colon and prefix in _PREFIXES:
+            raise UsageError(f"{prefix}: is not a place that Liftlock knows ({text!r})", hint=_PREFIXES[prefix])
+        if colon and prefix in ("oci", "oci-archive", "docker-archive"):
+            return _in_a_file(cast(Kind, prefix), rest, text)
+        reference = Reference.parse(text)
+        return cls("registry", reference.name, reference.tag, reference.digest)
+
+    @property
+    def reference(self) -> str | None:
+        """What to ask the target for: the digest when there is one, else the tag; None when nothing was written."""
+        return self.digest or self.tag
+
+    def __str__(self) -> str:
+        return self.target + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def _in_a_file(kind: Kind, rest: str, text: str) -> Location:
+    digest = None
+    at = _DIGEST.search(rest)
+    if at is not None:
+        try:
+            digest = Digest(rest[at.end() :])
+        except CorruptContent as error:
+            raise UsageError(f"{text!r}: {error.message}", hint=error.hint) from None
+        rest = rest[: at.start()]
+    path, colon, tag = rest.partition(":")
+    if not path:
+        raise UsageError(f"{text!r} names no {'folder' if kind == 'oci' else 'file'}", hint=_FORMS)
+    if colon and not tag:
+        raise UsageError(f"{text!r} ends in a colon", hint="name the tag after it, or drop it")
+    return Location(kind, f"{kind}:{path}", tag or None, digest)
+
+
+class Targets:
+    """The targets of one operation: each is opened once, whatever thread asks for it.
+
+    Everything of one registry shares one `Home`, so that what it can do is learnt once. ``verify`` is for registries,
+    see `registry.Verify`; ``profiles`` replace those of particular hosts. Connections belong to the authorizer's
+    transport, which its maker closes.
+    """
+
+    def __init__(
+        self, authorizer: Authorizer, *, verify: Verify = "auto", profiles: Mapping[str, Profile] | None = None
+    ) -> None:
+        self._authorizer = authorizer
+        self._verify = verify
+        self._profiles = profiles or {}
+        self._homes: dict[str, Home] = {}
+        self._registries: dict[str, RegistryTarget] = {}
+        self._readable: dict[str, Target] = {}
+        self._writable: dict[str, WritableTarget] = {}
+        self._lock = threading.Lock()
+        self._aborted = False
+
+    def open(self, name: str) -> Target:
+        """The target of this name. Raises `UsageError` when it is none, and what opening a file raises."""
+        location = _bare(name)
+        return self._once(self._readable, location.target, lambda: self._open(location))
+
+    def open_writable(self, name: str) -> WritableTarget:
+        """The same as a destination; raises `UsageError` for kinds that are only read."""
+        location = _bare(name)
+        return self._once(self._writable, location.target, lambda: self._open_writable(location))
+
+    def abort(self) -> None:
+        """From another thread: every stalled call of every target raises `Cancelled`, and none is opened any more."""
+        with self._lock:
+            self._aborted = True
+            opened = {id(each): each for each in (*self._readable.values(), *self._writable.values())}
+        for target in opened.values():
+            target.abort()
+
+    def close(self) -> None:
+        """Close every target; finishes the archives that were written."""
+        with self._lock:
+            opened = {id(each): each for each in (*self._readable.values(), *self._writable.values())}
+            self._readable.clear()
+            self._writable.clear()
+        for target in opened.values():
+            target.close()
+
+    def _once(self, opened: dict[str, T], name: str, make: Callable[[], T]) -> T:
+        with self._lock:
+            if self._aborted:
+                raise Cancelled("cancelled")
+            if name not in opened:
+                opened[name] = make()
+            return opened[name]
+
+    def _open(self, location: Location) -> Target:
+        if location.kind == "registry":
+            return self._registry(location.target)
+        written = self._writable.get(location.target)
+        if written is not None:
+            return written
+        path = location.target.partition(":")[2]
+        if location.kind == "oci":
+            from liftlock.targets.layout import LayoutTarget
+
+            return LayoutTarget(path)
+        if location.kind == "oci-archive":
+            from liftlock.targets.oci_archive import OciArchive
+
+            return OciArchive(path)
+        from liftlock.targets.docker_archive import DockerArchive
+
+        return DockerArchive(path)
+
+    def _open_writable(self, location: Location) -> WritableTarget:
+        if location.kind == "registry":
+            target = self._registry(location.target)
+            target.will_write()
+            return target
+        path = location.target.partition(":")[2]
+        if location.kind == "oci":
+            from liftlock.targets.layout import LayoutTarget
+
+            return LayoutTarget(path)
+        if location.kind == "oci-archive":
+            from liftlock.targets.oci_archive import OciArchive
+
+            return OciArchive(path)
+        raise UsageError(
+            f"{location.target} cannot be written: docker archives are only read",
+            hint="write oci-archive:FILE instead; podman load and skopeo read that",
+        )
+
+    def _registry(self, name: str) -> RegistryTarget:
+        """One object for both uses, so that it has one cache and one token scope."""
+        from liftlock.targets.registry import RegistryTarget
+        from liftlock.targets.registry_home import Home
+
+        registry, _, repository = name.partition("/")
+        known = self._registries.get(name)
+        if known is None:
+            home = self._homes.get(registry)
+            if home is None:
+                home = self._homes[registry] = Home(self._authorizer, registry, self._profiles.get(registry))
+            known = RegistryTarget(self._authorizer, registry, repository, verify=self._verify, home=home)
+            self._registries[name] = known
+        return known
+
+
+def _bare(name: str) -> Location:
+    location = Location.parse(name)
+    if location.reference is not None:
+        raise UsageError(f"{name!r} names an image, not a place of images", hint="leave out the tag or digest")
+    return location

@@ -1,0 +1,134 @@
+"""What a registry's error answers mean: (status, codes) becomes one error of `liftlock.errors`, with a hint.
+
+Only a 404 with one of `ABSENT` says that something is not there. Everything that is not classified here stays a
+`RegistryError`, so that no misconfigured proxy can make content look absent.
+Sources: distribution spec 1.1, "Error codes"; the registries' threads are at their lines.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from liftlock.errors import (
+    AccessDenied,
+    Conflict,
+    CorruptContent,
+    LiftlockError,
+    NotFound,
+    RegistryError,
+    Throttled,
+)
+from liftlock.oci.distribution import error_codes
+from liftlock.transport.messages import Headers
+from liftlock.transport.retry import retry_after
+
+__all__ = ["ABSENT", "MISSING_CONTENT", "Answer", "failure", "is_absent", "speaks_of_immutability"]
+
+ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
+"""Codes which, with a 404, mean that it is not there. ``NOT_FOUND`` is Harbor's."""
+
+MISSING_CONTENT = "MANIFEST_BLOB_UNKNOWN"
+"""The code of a `RegistryError` when a manifest was refused for content that the repository lacks."""
+
+_DENIED = frozenset({"DENIED", "UNAUTHORIZED"})
+_CORRUPT = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
+# ECR answers TAG_INVALID and a sentence (moby/buildkit#3776), Nexus BLOB_UPLOAD_INVALID and a detail
+# (GoogleContainerTools/jib#3057), others a code of their own.
+_IMMUTABLE_CODES = frozenset({"TAG_IMMUTABLE", "IMAGETAGALREADYEXISTS", "IMAGETAGALREADYEXISTSEXCEPTION"})
+_IMMUTABLE_WORDS = ("immutab", "does not allow updating", "cannot be overwritten", "cannot be updated")
+_MESSAGE = 300
+
+
+class Answer(NamedTuple):
+    """A registry's answer, read to its end."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    url: str
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The error codes, in upper case."""
+        return tuple(code.upper() for code in error_codes(self.body)[0])
+
+    @property
+    def message(self) -> str:
+        """The error messages as one printable line; a registry's text must not steer a terminal."""
+        text = error_codes(self.body)[1]
+        return "".join(char if char.isprintable() else "?" for char in text)[:_MESSAGE]
+
+
+def is_absent(answer: Answer, *, head: bool = False) -> bool:
+    """Whether this answer says "not there". A HEAD has no body, so there 404 alone has to do."""
+    return answer.status == 404 and (head or not ABSENT.isdisjoint(answer.codes))
+
+
+def speaks_of_immutability(answer: Answer) -> bool:
+    """Whether the answer refuses to replace something that exists."""
+    if answer.status in (409, 412) or not _IMMUTABLE_CODES.isdisjoint(answer.codes):
+        return True
+    message = answer.message.lower()
+    return 400 <= answer.status < 500 and any(words in message for words in _IMMUTABLE_WORDS)
+
+
+def failure(answer: Answer, place: str, action: str) -> LiftlockError:
+    """The error for an answer that is none of the expected ones.
+
+    ``place`` is ``registry/repository``; ``action`` continues "cannot", for example ``push manifest v1``.
+    """
+    status, codes = answer.status, answer.codes
+    if action.startswith("push manifest") and "BLOB_UNKNOWN" in codes:
+        # zot's and Artifactory's code for the same (docker/buildx#196).
+        codes = (*codes, MISSING_CONTENT)
+    said = ", ".join(filter(None, (str(status), *codes)))
+    text = f"{place}: cannot {action}: {{}} ({said}{': ' + answer.message if answer.message else ''})"
+    host = place.partition("/")[0]
+
+    if status == 429 or "TOOMANYREQUESTS" in codes or (status == 503 and "retry-after" in answer.headers):
+        return Throttled(
+            text.format("the registry is throttling"),
+            status=status,
+            codes=codes,
+            retry_after=retry_after(answer.headers),
+        )
+    if status >= 500 or status == 408:
+        return RegistryError(text.format("the registry failed"), status=status, codes=codes)
+    if speaks_of_immutability(answer):
+        return Conflict(
+            text.format("the registry does not let it be replaced"),
+            hint="the tag or repository is immutable or blocked by a policy there: use a new tag, or change the policy",
+        )
+    if status in (401, 403) or not _DENIED.isdisjoint(codes):
+        return AccessDenied(text.format("the registry denies it"), hint=_denied_hint(answer, host))
+    if MISSING_CONTENT in codes:
+        return RegistryError(text.format("it lacks content that the manifest names"), status=status, codes=codes)
+    if not _CORRUPT.isdisjoint(codes):
+        return CorruptContent(text.format("the registry received other bytes than announced"))
+    if is_absent(answer):
+        return NotFound(text.format("it does not exist"), hint=_absent_hint(action, codes))
+    return RegistryError(text.format("unexpected answer"), status=status, codes=codes, hint=_hint(answer))
+
+
+def _denied_hint(answer: Answer, host: str) -> str:
+    if "MANIFEST_INVALID" in answer.codes:
+        # Artifactory answers so when a tag is replaced without the right to delete.
+        return "replacing a tag may need the right to delete as well"
+    return f"liftlock login {host}, or ask for the right; some registries also say this of what does not exist"
+
+
+def _absent_hint(action: str, codes: tuple[str, ...]) -> str:
+    if "NAME_UNKNOWN" in codes and action.startswith(("push", "upload")):
+        return "create the repository first: this registry does not create it when something is pushed"
+    return ""
+
+
+def _hint(answer: Answer) -> str:
+    if answer.status == 404:
+        return "no registry's code came with this 404: is there a registry at this address?"
+    if answer.status == 405 or "UNSUPPORTED" in answer.codes:
+        return "the registry does not support this, or it is switched off there"
+    if answer.status == 415 or "MANIFEST_INVALID" in answer.codes:
+        # zot takes Docker's types only with compat: docker2s2 (project-zot/zot#724).
+        return "the registry may not take this media type: zot, for one, needs compat docker2s2 for Docker's own types"
+    return ""
