@@ -1,0 +1,181 @@
+"""One connection's bytes: a socket, what was read ahead of it, and what watches over all sockets.
+
+Time-outs of plain sockets are the kernel's (``SO_RCVTIMEO``, ``SO_SNDTIMEO``), which leaves one system call per piece
+where Python's own time-outs make two.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+
+from liftlock.errors import Cancelled
+
+__all__ = ["PATIENCE", "READ_AHEAD", "Connection", "SendStopped", "Sockets"]
+
+READ_AHEAD = 16 * 1024
+"""Bytes asked for when a head or a chunk's line is wanted; what comes too much is given out first."""
+
+PATIENCE = 1.0
+"""Seconds for which a blocked send waits before it looks whether the server has answered meanwhile."""
+
+_FINAL = frozenset(b"345")
+"""First digits of the statuses that are an answer to a request whose body is not needed any more."""
+
+
+class SendStopped(Exception):
+    """Not everything could be sent: ``cause`` says why, or is None when the server has already answered."""
+
+    def __init__(self, cause: OSError | None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class Connection:
+    """A connected socket. Not for several threads at once.
+
+    Raises `OSError` as the socket does; a stall is a `TimeoutError` or a `BlockingIOError`.
+    """
+
+    __slots__ = ("_timeout", "ahead", "at", "idle_since", "reused", "sock")
+
+    def __init__(self, sock: socket.socket, timeout: float) -> None:
+        self.sock = sock
+        self._timeout = timeout
+        self.ahead = bytearray()
+        """What was read; what is before ``at`` is used up."""
+        self.at = 0
+        self.reused = False
+        """Whether an answer has already come over it."""
+        self.idle_since = 0.0
+        self._arm()
+
+    def _arm(self) -> None:
+        """Set the time-outs."""
+        self.sock.settimeout(None)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(self._timeout))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(min(PATIENCE, self._timeout)))
+
+    def _receive_now(self) -> bytes | None:
+        """What has come, without waiting; None when nothing has, empty when the peer hung up."""
+        try:
+            return self.sock.recv(READ_AHEAD, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Send all of it; raises `SendStopped`."""
+        view = memoryview(data)
+        sent, stalled, total = 0, 0.0, len(view)
+        while sent < total:
+            try:
+                sent += self.sock.send(view[sent:] if sent else view)
+                stalled = 0.0
+            except (BlockingIOError, TimeoutError):
+                if self.answered():
+                    raise SendStopped(None) from None
+                stalled += PATIENCE
+                if stalled >= self._timeout:
+                    raise SendStopped(TimeoutError("the server takes no more bytes")) from None
+            except OSError as error:
+                raise SendStopped(error) from None
+
+    def answered(self) -> bool:
+        """Whether a final answer lies here although the request is not complete. Does not wait."""
+        try:
+            piece = self._receive_now()
+        except OSError:
+            return False  # the next send says so, and better
+        if piece:
+            self.ahead += piece
+        return len(self.ahead) - self.at > 9 and self.ahead[self.at + 9] in _FINAL
+
+    def is_idle(self) -> bool:
+        """Whether it is open and silent, as a connection between two requests has to be. Does not wait."""
+        try:
+            return self.at == len(self.ahead) and self._receive_now() is None
+        except OSError:
+            return False
+
+    def fill(self) -> None:
+        """Read some more ahead; raises `EOFError` when the peer hung up."""
+        piece = self.sock.recv(READ_AHEAD)
+        if not piece:
+            raise EOFError("the server hung up")
+        if self.at:
+            del self.ahead[: self.at]
+            self.at = 0
+        self.ahead += piece
+
+    def take(self, end: int) -> bytes:
+        """What was read ahead up to this position, used up."""
+        piece = bytes(self.ahead[self.at : end])
+        if end == len(self.ahead):
+            self.ahead.clear()
+            self.at = 0
+        else:
+            self.at = end
+        return piece
+
+    def recv_into(self, buffer: memoryview, limit: int) -> int:
+        """Up to ``limit`` bytes into the buffer: what was read ahead first, then straight from the socket."""
+        if self.ahead:
+            piece = self.take(min(len(self.ahead), self.at + limit))
+            buffer[: len(piece)] = piece
+            return len(piece)
+        return self.sock.recv_into(buffer, limit)
+
+    def stop_waiting(self) -> None:
+        """From now on a read that would wait raises instead; for the last bytes before the end."""
+        self.sock.settimeout(0)
+
+    def resume_waiting(self) -> None:
+        """Wait again, after `stop_waiting`."""
+        self._arm()
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
+
+
+class Sockets:
+    """Every open socket, so that `abort` can shut them down: a flag cannot wake a stalled call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self.aborted = threading.Event()
+
+    def add(self, sock: socket.socket) -> None:
+        """Watch over a socket; raises `Cancelled` (and closes it) when it is too late."""
+        with self._lock:
+            if not self.aborted.is_set():
+                self._open.add(sock)
+                return
+        sock.close()
+        raise Cancelled("cancelled")
+
+    def swap(self, old: socket.socket, new: socket.socket) -> None:
+        """TLS has taken over the plain socket, and with it the file descriptor."""
+        with self._lock:
+            self._open.discard(old)
+        self.add(new)
+
+    def close(self, sock: socket.socket) -> None:
+        """Close it; closing again does nothing."""
+        with self._lock:
+            self._open.discard(sock)
+        sock.close()
+
+    def abort(self) -> None:
+        """Shut every socket down; whoever waits on one wakes."""
+        with self._lock:
+            self.aborted.set()
+            for sock in self._open:
+                try:
+                    # The plain method also for TLS sockets: theirs would pull the TLS object from under a reader.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                except OSError:
+                    continue  # not connected any more
