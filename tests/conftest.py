@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.front import Front
 from tests.support.registry import Registry
 from tests.support.tokens import TokenServer
 
@@ -55,6 +56,12 @@ class MakeTokenServer(Protocol):
         oauth2: bool = True,
         token_field: str = "token",
     ) -> TokenServer: ...
+
+
+class MakeFront(Protocol):
+    """Puts a front before a registry; it ends with the test."""
+
+    def __call__(self, upstream: Registry | str, *, tls: Authority | None = None) -> Front: ...
 
 
 class NewRepository(Protocol):
@@ -128,6 +135,20 @@ def make_token_server(authority: Authority) -> Iterator[MakeTokenServer]:
 
     def make(**options: object) -> TokenServer:
         running.append(TokenServer(authority, **options))  # type: ignore[arg-type]  # the protocol types them
+        return running[-1]
+
+    yield make
+    for each in running:
+        each.stop()
+
+
+@pytest.fixture
+def make_front() -> Iterator[MakeFront]:
+    """A factory of fault-injecting fronts before registries."""
+    running: list[Front] = []
+
+    def make(upstream: Registry | str, *, tls: Authority | None = None) -> Front:
+        running.append(Front(upstream, tls=tls))
         return running[-1]
 
     yield make

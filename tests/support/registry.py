@@ -90,6 +90,7 @@ class Registry:
         peers.require("docker-registry")
         self.user = user if token is None else token.user
         self.password = password if token is None else token.password
+        self.token = token
         self.authority = tls
         self.folder = Path(tempfile.mkdtemp(prefix="liftlock-registry-", dir=_home()))
         self.port = 0
@@ -211,7 +212,7 @@ class Registry:
         try:
             with self.wire() as wire:
                 # A 401 is readiness too; the token server is not asked, since nothing answers the challenge here.
-                wire._once("GET", f"/v2/?{_MARK}=start", None, {})
+                wire.once("GET", f"/v2/?{_MARK}=start", None, {})
         except OSError:
             if not Path(f"/proc/{self._pid}").exists() or "address already in use" in self._errors():
                 return "over"
@@ -230,7 +231,7 @@ class Registry:
             # Lines are written in the order in which answers end: once ours is there, those before it are there.
             mark = f"{_MARK}={next(self._marks)}"
             with self.wire() as wire:
-                wire._once("GET", f"/v2/?{mark}", None, {})
+                wire.once("GET", f"/v2/?{mark}", None, {})
             until(lambda: f"?{mark} " in self._text(), "the registry's access log")
         matches = (_LINE.match(line) for line in self._text().splitlines())
         return [_seen(match) for match in matches if match is not None]

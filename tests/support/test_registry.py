@@ -89,7 +89,7 @@ def test_refuses_a_token_that_is_over_or_for_another_repository(
 
     with registry.wire() as wire:
         answers = [
-            wire._once("GET", "/v2/a/b/tags/list", None, {"Authorization": f"Bearer {token}"}).status
+            wire.once("GET", "/v2/a/b/tags/list", None, {"Authorization": f"Bearer {token}"}).status
             for token in (
                 tokens.sign(good),
                 tokens.sign(good, expires_in=-1),
@@ -109,7 +109,7 @@ def test_a_short_token_ends_when_it_says(make_registry: MakeRegistry, make_token
     with registry.wire() as wire:
         statuses: list[int] = []
         while not statuses or (statuses[-1] != 401 and time.monotonic() < end):
-            statuses.append(wire._once("GET", "/v2/a/b/tags/list", None, {"Authorization": f"Bearer {token}"}).status)
+            statuses.append(wire.once("GET", "/v2/a/b/tags/list", None, {"Authorization": f"Bearer {token}"}).status)
 
     assert (statuses[0], statuses[-1]) == (404, 401)
 

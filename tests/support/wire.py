@@ -78,16 +78,17 @@ class Wire:
         if "://" in target:
             parts = urllib.parse.urlsplit(target)
             target = parts.path + ("?" + parts.query if parts.query else "")
-        answer = self._once(method, target, body, headers or {})
+        answer = self.once(method, target, body, headers or {})
         challenge = answer.headers.get("www-authenticate", "")
         if answer.status == 401 and challenge.lower().startswith("bearer "):
             self._authorization = "Bearer " + self._token(challenge)
             if body is not None and not isinstance(body, bytes):
                 body.seek(0)
-            answer = self._once(method, target, body, headers or {})
+            answer = self.once(method, target, body, headers or {})
         return answer
 
-    def _once(self, method: str, target: str, body: Body, headers: Mapping[str, str]) -> Response:
+    def once(self, method: str, target: str, body: Body, headers: Mapping[str, str]) -> Response:
+        """Send one request, and take the answer as it is, challenge or not."""
         sent = dict(headers)
         if self._authorization is not None:
             sent.setdefault("Authorization", self._authorization)
