@@ -22,7 +22,7 @@ from liftlock.auth.files import AuthFile, registry_key, server_name
 from liftlock.auth.secret import Credential, Secret
 from liftlock.errors import ConfigError
 
-__all__ = ["Keychain", "auth_paths", "from_variables"]
+__all__ = ["Keychain", "auth_paths", "docker_config", "from_variables"]
 
 _VARIABLES = ("LIFTLOCK_REGISTRY", "LIFTLOCK_USERNAME", "LIFTLOCK_PASSWORD")
 
@@ -111,15 +111,20 @@ def auth_paths(env: Mapping[str, str]) -> list[str]:
     """Every file that may have credentials, existing or not, in the order in which they are read."""
     if env.get("REGISTRY_AUTH_FILE"):
         return [env["REGISTRY_AUTH_FILE"]]
-    docker = env.get("DOCKER_CONFIG") or _at_home(env, ".docker")
     runtime = env.get("XDG_RUNTIME_DIR")
     configuration = env.get("XDG_CONFIG_HOME") or _at_home(env, ".config")
     paths = [
-        f"{docker}/config.json" if docker else "",
+        docker_config(env),
         f"{runtime}/containers/auth.json" if runtime else f"/run/containers/{os.getuid()}/auth.json",
         f"{configuration}/containers/auth.json" if configuration else "",
     ]
     return [path for path in paths if path]
+
+
+def docker_config(env: Mapping[str, str]) -> str:
+    """Docker's ``config.json``, existing or not; empty when there is no home folder to have it in."""
+    folder = env.get("DOCKER_CONFIG") or _at_home(env, ".docker")
+    return f"{folder}/config.json" if folder else ""
 
 
 def _at_home(env: Mapping[str, str], name: str) -> str:

@@ -26,7 +26,7 @@ from liftlock.oci.distribution import Challenge, Scope, error_codes, parse_chall
 from liftlock.transport.client import Transport
 from liftlock.transport.messages import Request, Response
 
-__all__ = ["Credentials", "Session"]
+__all__ = ["Credentials", "Session", "read_answer"]
 
 E = TypeVar("E", bound=LiftlockError)
 
@@ -139,7 +139,7 @@ class Session:
         """The challenge of ``/v2/``, for registries whose other answers have none (old GCR)."""
         url = f"{self._base_url}/v2/"
         response = self._transport.send(Request("GET", url), redirects=False)
-        answer = _read(response)
+        answer = read_answer(response)
         if answer.status in (408, 429) or answer.status >= 500:
             raise failure(url, answer)
         return _challenges(response) if answer.status == 401 else []
@@ -267,7 +267,7 @@ class Session:
             # A form holds the secret in its body, which a redirect would carry along.
             response = self._transport.send(request, redirects=request.method == "GET")
             try:
-                request = flow.send(_read(response))
+                request = flow.send(read_answer(response))
             except StopIteration as end:
                 granted: Grant = end.value
                 return granted
@@ -314,7 +314,8 @@ class Session:
         return login if credential is None else f"check what {credential.username!r} may do there, or: {login}"
 
 
-def _read(response: Response) -> Answer:
+def read_answer(response: Response) -> Answer:
+    """An answer, read to its end and closed; raises `CorruptContent` when it is far too long for one."""
     try:
         return Answer(response.status, response.headers, response.read(ANSWER_LIMIT))
     finally:
@@ -328,7 +329,7 @@ def _challenges(response: Response) -> list[Challenge]:
 def _said(response: Response) -> str:
     """The error codes of an answer, which is read and closed; a body that cannot be read says nothing."""
     try:
-        return ", ".join(error_codes(_read(response).body)[0])
+        return ", ".join(error_codes(read_answer(response).body)[0])
     except Cancelled:
         raise
     except LiftlockError:
