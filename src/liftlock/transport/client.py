@@ -23,7 +23,7 @@ from liftlock.transport.response import WireResponse
 from liftlock.transport.retry import Retrier
 from liftlock.transport.settings import Settings
 from liftlock.transport.traffic import Traffic
-from liftlock.transport.urls import Origin, is_loopback, registry_host, split_url
+from liftlock.transport.urls import Origin, is_loopback, redact, registry_host, split_url
 
 __all__ = ["Transport"]
 
@@ -39,11 +39,20 @@ _WANTS_TLS = b"Client sent an HTTP request to an HTTPS server"
 class Transport:
     """Sends requests to registries. Safe to use from several threads; one per operation.
 
+    ``on_request`` is told of each request and how it ended, in one line that holds no secret.
+
     Raises `TransportError` when no usable answer came, `Cancelled` after `abort`, and `ConfigError` when a file named
     in the settings cannot be used. Every status is an answer, not an error.
     """
 
-    def __init__(self, settings: Settings | None = None, *, memory: HostMemory | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        memory: HostMemory | None = None,
+        on_request: Callable[[str], None] | None = None,
+    ) -> None:
+        self._on_request = on_request
         self.settings = settings or Settings()
         self.memory = memory or HostMemory()
         self.traffic = Traffic()
@@ -174,12 +183,14 @@ class Transport:
         except (*TRANSPORT_FAILURES, LiftlockError) as error:
             self._limits.leave(slot)
             failure = self._describe(error, request.url)
+            self._tell(request, failure.message)
             if failure is error:
                 raise
             raise failure from error
         except BaseException:
             self._limits.leave(slot)
             raise
+        self._tell(request, str(head.status))
         if head.status == 429 or (head.status == 503 and "retry-after" in head.headers):
             self._limits.slow_down(host)
         elif head.status < 400:
@@ -253,6 +264,10 @@ class Transport:
         self._limits.leave(slot)
         if response.received:
             self.traffic.add(slot.host, received=response.received)
+
+    def _tell(self, request: Request, outcome: str) -> None:
+        if self._on_request is not None:
+            self._on_request(f"{request.method} {redact(request.url)} → {outcome}")
 
     def _describe(self, error: BaseException, url: str) -> LiftlockError:
         return describe(error, url, aborted=self._sockets.aborted.is_set())

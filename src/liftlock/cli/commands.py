@@ -1,0 +1,35 @@
+"""The table of commands. A new command is one file with a click command, and one row here."""
+
+from __future__ import annotations
+
+import click
+
+from liftlock import __version__
+from liftlock.cli.lazy import Entry, LazyGroup
+
+__all__ = ["TABLE", "liftlock"]
+
+IMAGES = "Images"
+REGISTRIES = "Registries"
+SHELL = "Shell"
+
+TABLE = {
+    "copy": Entry("liftlock.cli.copy:copy", "Copy images, with everything attached to them.", IMAGES),
+    "inspect": Entry("liftlock.cli.inspect:inspect", "Show an image: platforms, config, referrers.", IMAGES),
+    "ls": Entry("liftlock.cli.ls:ls", "List a registry's repositories, or a repository's tags.", IMAGES),
+    "digest": Entry("liftlock.cli.digest:digest", "Print the digest that a tag names.", IMAGES),
+    "tag": Entry("liftlock.cli.tag:tag", "Give an image further tags in its own repository.", IMAGES),
+    "delete": Entry("liftlock.cli.delete:delete", "Delete a tag, or an image by its digest.", IMAGES),
+    "login": Entry("liftlock.cli.login:login", "Store credentials for a registry.", REGISTRIES),
+    "logout": Entry("liftlock.cli.logout:logout", "Remove the stored credentials of a registry.", REGISTRIES),
+    "completion": Entry("liftlock.cli.completion:completion", "Print a shell's completion script.", SHELL),
+}
+
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(cls=LazyGroup, table=TABLE, context_settings=SETTINGS)
+@click.version_option(__version__, message="liftlock %(version)s")
+def liftlock() -> None:
+    """Promote container images from build to production, proven to be the same image at every level."""

@@ -1,0 +1,93 @@
+"""One run of the command: what its common options said, the session it works with, and how signals end it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from liftlock.cli.output import count
+from liftlock.transfer.events import Cancel
+
+if TYPE_CHECKING:
+    from liftlock.services.session import Session
+
+__all__ = ["Invocation", "pass_invocation"]
+
+Format = Literal["text", "json", "ndjson"]
+
+
+class Invocation:
+    """Travels as click's context object; options that many commands share are stored here as they are read."""
+
+    def __init__(self) -> None:
+        self.output: Format = "text"
+        self.debug = False
+        self.verbose = False
+        self.plain_http: tuple[str, ...] = ()
+        self.ca_file = ""
+        self.client_cert = ""
+        self.client_key = ""
+        self.cancel = Cancel()
+        self.summary = ""
+        """What was moved, for ``--verbose``."""
+        self.signal = 0
+        """The signal that asked to stop; 0 while none did."""
+
+    @contextmanager
+    def session(self, *, verify: Literal["auto", "destination", "client"] = "auto") -> Iterator[Session]:
+        """A session with this run's options. While inside, SIGINT and SIGTERM stop it: once cleanly, twice at once."""
+        from liftlock.services.session import Session
+
+        session = Session(
+            os.environ,
+            plain_http=self.plain_http,
+            ca_file=self.ca_file,
+            client_cert=self.client_cert,
+            client_key=self.client_key,
+            verify=verify,
+            on_request=_say if self.verbose else None,
+        )
+        with session, self._stopped_by_signals(), self.cancel.waking(session.abort):
+            yield session
+            if self.verbose:
+                _say(", ".join(filter(None, (count(session.requests, "request"), self.summary))))
+
+    @contextmanager
+    def _stopped_by_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
+        if self.signal:
+            os._exit(128 + number)
+        self.signal = number
+        # Not by `sys.stderr`: the signal may have interrupted a write to it.
+        os.write(2, b"stopping; once more to stop at once\n" if self.output == "text" else b"")
+        # In a thread of its own: whoever was interrupted may hold the very locks that closing sockets needs.
+        _start_thread(self.cancel.request)
+
+
+def _start_thread(function: Callable[[], None]) -> None:
+    # `threading.Thread.start` takes locks that the interrupted code may hold.
+    import _thread
+
+    _thread.start_new_thread(function, ())
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
+"""Gives a command its `Invocation` as first argument."""

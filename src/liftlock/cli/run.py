@@ -1,0 +1,112 @@
+"""Runs a command, and turns whatever ends it into an exit code and, on stderr, one message with a hint.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused by our rules, 4 credentials or rights, 5 not found, 6 conflict,
+7 waiting ran out, 8 waiting or changes found, 130 and 143 stopped by SIGINT and SIGTERM, 141 the reader of stdout left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from click.exceptions import Abort, Exit, NoArgsIsHelpError
+
+from liftlock.cli.commands import liftlock
+from liftlock.cli.invocation import Invocation
+from liftlock.errors import ConfigError, LiftlockError, RegistryError
+
+__all__ = ["run"]
+
+COMPLETION_VARIABLE = "_LIFTLOCK_COMPLETE"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; the exit code."""
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(liftlock, {}, "liftlock", COMPLETION_VARIABLE, instruction)
+    invocation = Invocation()
+    try:
+        with liftlock.make_context("liftlock", list(arguments), obj=invocation) as context:
+            liftlock.invoke(context)
+        sys.stdout.flush()
+    except Exit as stop:
+        return stop.exit_code
+    except BrokenPipeError:
+        return _reader_left()
+    except (KeyboardInterrupt, Abort):
+        sys.stderr.write("\n")
+        return 128 + signal.SIGINT
+    except Exception as error:  # noqa: BLE001 - the last place where an error can still be told in one sentence
+        return _fail(error, invocation)
+    return 0
+
+
+def _reader_left() -> int:
+    """`liftlock ls … | head` is no failure worth words; the code is what a shell shows for SIGPIPE."""
+    # The interpreter flushes stdout once more at its end, which must not fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
+def _fail(error: Exception, invocation: Invocation) -> int:
+    if invocation.debug and not isinstance(error, click.ClickException):
+        import traceback
+
+        traceback.print_exception(error)
+    failure = _described(error)
+    if invocation.signal and not isinstance(error, click.ClickException):
+        failure["exitCode"] = 128 + invocation.signal
+    if invocation.output != "text":
+        import json
+
+        line = json.dumps({"apiVersion": "liftlock/v1", "kind": "Error", **failure}, ensure_ascii=False)
+        sys.stderr.write(f"{line}\n")
+    elif isinstance(error, NoArgsIsHelpError):
+        error.show()
+    else:
+        sys.stderr.write(f"error: {error if isinstance(error, LiftlockError) else failure['message']}\n")
+        if failure.get("hint"):
+            sys.stderr.write(f"hint: {failure['hint']}\n")
+    return int(failure["exitCode"])
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    """The error as programs get it; people get its message and hint."""
+    if isinstance(error, LiftlockError):
+        failure: dict[str, Any] = {"code": error.code, "exitCode": error.exit_code, "message": error.message}
+        failure |= {key: value for key, value in (("hint", error.hint), ("side", error.side)) if value}
+        if isinstance(error, ConfigError) and error.path:
+            failure |= {"path": error.path, "line": error.line}
+        if isinstance(error, RegistryError):
+            failure |= {"status": error.status, "codes": list(error.codes)}
+        return failure
+    if isinstance(error, click.ClickException):
+        failure = {"code": "usage", "exitCode": error.exit_code, "message": error.format_message()}
+        context = getattr(error, "ctx", None)
+        return failure | ({"hint": f"{context.command_path} --help shows how it is written"} if context else {})
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return {"code": "failed", "exitCode": 1, "message": f"{where}{error.strerror or type(error).__name__}"}
+    # The exception's own text may hold anything, a secret too: only its type and place are told.
+    return {
+        "code": "internal",
+        "exitCode": 1,
+        "message": f"this is a mistake in liftlock: {type(error).__name__} at {_place(error)}",
+        "hint": "run it again with --debug, and report what it prints",
+    }
+
+
+def _place(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "an unknown place"
+    return f"{'/'.join(trace.tb_frame.f_code.co_filename.split('/')[-2:])}:{trace.tb_lineno}"

@@ -1,0 +1,38 @@
+"""`liftlock tag`."""
+
+from __future__ import annotations
+
+import click
+
+from liftlock.cli.invocation import Invocation, pass_invocation
+from liftlock.cli.lazy import Verb
+from liftlock.cli.options import network_options, output_option
+from liftlock.cli.output import document, fields
+
+__all__ = ["tag"]
+
+EXAMPLES = (
+    "liftlock tag prod.example/app:1.4 stable",
+    "liftlock tag prod.example/app@sha256:… 1.4 latest",
+)
+
+
+@click.command(cls=Verb, examples=EXAMPLES)
+@click.argument("image")
+@click.argument("tags", metavar="TAG...", nargs=-1, required=True)
+@output_option("text", "json")
+@network_options
+@pass_invocation
+def tag(invocation: Invocation, image: str, tags: tuple[str, ...]) -> None:
+    """Give an image further tags in its own repository.
+
+    Nothing is copied. To tag in another repository, use liftlock copy.
+    """
+    from liftlock.services import images
+
+    with invocation.session() as session:
+        tagged = images.tag(session, image, tags)
+    if invocation.output == "json":
+        document("Tagged", tagged.to_json())
+    else:
+        fields([("digest", tagged.digest), ("image", tagged.name), ("tags", ", ".join(tagged.tags))])

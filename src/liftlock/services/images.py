@@ -1,0 +1,343 @@
+"""What people do with images, one function each: copy, inspect, list, digest, tag, delete. Nothing here prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from liftlock.errors import Conflict, LiftlockError, NotFound, RefusedError, RegistryError, UsageError
+from liftlock.oci.digest import Digest
+from liftlock.oci.manifest import Descriptor, Manifest, Platform
+from liftlock.oci.reference import Reference, is_tag
+from liftlock.services.pairs import Wanted
+from liftlock.services.session import Session
+from liftlock.targets.locate import Location
+from liftlock.transfer.events import Cancel, OnEvent, ignore
+from liftlock.transfer.model import Options, Plan, Result
+
+if TYPE_CHECKING:
+    from liftlock.targets.base import Target
+
+__all__ = [
+    "Copied",
+    "Deleted",
+    "Inspection",
+    "Listing",
+    "Resolved",
+    "Tagged",
+    "copy",
+    "delete",
+    "digest",
+    "inspect",
+    "ls",
+    "raw_manifest",
+    "tag",
+]
+
+MAX_CONFIG = 8 * 1024 * 1024
+"""Bytes of an image's config that are read; the largest seen have some hundred kilobytes."""
+
+DEFAULT = Options()
+
+
+# -- copy
+
+
+class Copied(NamedTuple):
+    """What a copy did; with ``result`` None what it would do."""
+
+    plan: Plan
+    result: Result | None
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is worth telling a person."""
+        return [note for image in self.plan.images for note in image.notes]
+
+    def to_json(self) -> dict[str, Any]:
+        from liftlock.transfer.render import plan_json
+
+        plan = plan_json(self.plan)
+        return plan if self.result is None else {"images": plan["images"], **self.result.to_json()}
+
+
+def copy(
+    session: Session,
+    wanted: Sequence[Wanted],
+    options: Options = DEFAULT,
+    *,
+    dry_run: bool = False,
+    on_event: OnEvent = ignore,
+    cancel: Cancel | None = None,
+) -> Copied:
+    """Copy images, all content first, tags last. ``dry_run`` looks at everything and changes nothing.
+
+    Raises `Conflict` when a destination is pinned to another digest than its source has, or a tag may not move; and
+    everything that survey and execute raise.
+    """
+    from liftlock.transfer.plan import make_plan
+    from liftlock.transfer.survey import survey
+
+    if dry_run:
+        options = options._replace(exact=True)
+    requests = [each.request for each in wanted]
+    plan = make_plan(survey(requests, session.targets, options, cancel=cancel))
+    for each, image in zip(wanted, plan.images, strict=True):
+        if each.pinned is not None and image.target_digest != each.pinned:
+            raise Conflict(
+                f"{image.request.source}:{image.request.reference} is {image.target_digest}; "
+                f"its destination is pinned to {each.pinned}",
+                hint="a digest at the destination has to be the digest of what is copied there",
+                side="source",
+            )
+    if dry_run:
+        return Copied(plan, None)
+    from liftlock.transfer.execute import execute
+
+    result = execute(plan, session.targets, state=session.folders.state, on_event=on_event, cancel=cancel)
+    return Copied(plan, result)
+
+
+# -- look
+
+
+class Resolved(NamedTuple):
+    """A reference and the digest it names."""
+
+    name: str
+    digest: Digest
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "digest": self.digest}
+
+
+def digest(session: Session, text: str) -> Resolved:
+    """What a reference names; raises `NotFound`. One HEAD request where it is in a registry."""
+    location = Location.parse(text)
+    found = session.targets.open(location.target).resolve(_reference(location))
+    if found is None:
+        raise _absent(text)
+    return Resolved(text, found.digest)
+
+
+class Inspection(NamedTuple):
+    """An image as a person wants to see it."""
+
+    name: str
+    manifest: Manifest
+    config: Mapping[str, Any] | None
+    """The image config (OCI image spec, config.md); None for indexes and for artifacts that are no images."""
+    referrers: Sequence[Descriptor]
+
+    @property
+    def platforms(self) -> Sequence[tuple[Platform, Descriptor]]:
+        """The children of an index that say for which platform they are."""
+        return [(child.platform, child) for child in self.manifest.manifests if child.platform is not None]
+
+    @property
+    def platform(self) -> Platform | None:
+        """Of a single image, as its config says."""
+        if self.config is None or not self.config.get("os"):
+            return None
+        return Platform(*(str(self.config.get(key) or "") for key in ("os", "architecture", "variant", "os.version")))
+
+    def to_json(self) -> dict[str, Any]:
+        manifest = self.manifest
+        found: dict[str, Any] = {
+            "name": self.name,
+            "digest": manifest.digest,
+            "mediaType": manifest.media_type,
+            "size": manifest.size,
+        }
+        if manifest.is_index:
+            found["manifests"] = [child.to_json() for child in manifest.manifests]
+        else:
+            found["artifactType"] = manifest.artifact_type
+            found["platform"] = str(self.platform) if self.platform else None
+            found["config"] = self.config
+            found["layers"] = [layer.to_json() for layer in manifest.layers]
+        found["annotations"] = dict(manifest.annotations)
+        found["subject"] = manifest.subject.to_json() if manifest.subject else None
+        found["referrers"] = [referrer.to_json() for referrer in self.referrers]
+        return found
+
+
+def inspect(session: Session, text: str) -> Inspection:
+    """An image with its config and what refers to it; raises `NotFound`. Up to three requests to a registry."""
+    location = Location.parse(text)
+    target = session.targets.open(location.target)
+    manifest = target.manifest(_reference(location))
+    config = None
+    if manifest.config is not None and not manifest.is_index and _is_image_config(manifest.config.media_type):
+        config = _json_blob(target, manifest.config)
+    return Inspection(text, manifest, config, target.referrers(manifest.digest))
+
+
+def raw_manifest(session: Session, text: str) -> bytes:
+    """The manifest's bytes, exactly as stored; raises `NotFound`."""
+    location = Location.parse(text)
+    return session.targets.open(location.target).manifest(_reference(location)).raw
+
+
+class Listing(NamedTuple):
+    """Names, read page by page as they are asked for."""
+
+    name: str
+    kind: str
+    """``Repository`` or ``Tag``."""
+    names: Iterator[str]
+
+
+def ls(session: Session, text: str) -> Listing:
+    """The repositories of a registry, or the tags of a repository, layout or archive.
+
+    A text without a slash that has a dot or a colon, or is ``localhost``, is a registry (``ls`` takes no tag, so the
+    colon can only be a port's); one that ends with a slash always is. Everything else is a repository.
+    """
+    registry = _registry(text)
+    if registry:
+        from liftlock.targets.registry import catalog
+
+        return Listing(registry, "Repository", catalog(session.authorizer, registry))
+    location = Location.parse(text)
+    if location.reference:
+        raise UsageError(f"{text!r} names one image; ls lists all tags", hint=f"liftlock ls {location.target}")
+    return Listing(location.target, "Tag", _tags(session.targets.open(location.target), location.target))
+
+
+def _registry(text: str) -> str:
+    """The registry that the text names, empty when it names something else."""
+    if text.partition(":")[0] in ("oci", "oci-archive", "docker-archive") and not text.endswith("/"):
+        return ""
+    host = text.removesuffix("/")
+    if "/" in host or not (text.endswith("/") or "." in host or ":" in host or host == "localhost"):
+        return ""
+    return Reference.parse(f"{host}/x").registry if host != "localhost" and ("." in host or ":" in host) else host
+
+
+def _tags(target: Target, name: str) -> Iterator[str]:
+    empty = True
+    for each in target.tags():
+        empty = False
+        yield each
+    if empty:
+        raise NotFound(f"{name} has no tags, or does not exist", hint="liftlock ls REGISTRY lists the repositories")
+
+
+# -- change
+
+
+class Tagged(NamedTuple):
+    """An image and the tags it was given."""
+
+    name: str
+    digest: Digest
+    tags: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "digest": self.digest, "tags": list(self.tags)}
+
+
+def tag(session: Session, text: str, tags: Sequence[str]) -> Tagged:
+    """Give an image further tags in its own repository: one GET, and one PUT per tag whose answer is compared."""
+    for each in tags:
+        if not is_tag(each):
+            raise UsageError(
+                f"{each!r} is not a tag",
+                hint="a tag has at most 128 letters, digits, '.', '_' or '-'; to another repository: liftlock copy",
+            )
+    location = Location.parse(text)
+    target = session.targets.open_writable(location.target)
+    manifest = target.manifest(_reference(location))
+    for each in dict.fromkeys(tags):
+        target.put_manifest(manifest, each)
+    return Tagged(location.target, manifest.digest, tuple(dict.fromkeys(tags)))
+
+
+class Deleted(NamedTuple):
+    """What is gone: a tag, or a manifest with every tag on it."""
+
+    name: str
+    tag: str | None
+    digest: Digest | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "tag": self.tag, "digest": self.digest}
+
+
+def delete(session: Session, text: str) -> Deleted:
+    """Delete a tag (its manifest stays), or a manifest by its digest (with every tag on it).
+
+    Raises `NotFound`; `RefusedError` where a tag could only be deleted together with its manifest; `UsageError` when
+    the text names both a tag and a digest, or none: what is deleted is never guessed.
+    """
+    location = Location.parse(text)
+    chosen = location.reference
+    if not chosen or (location.tag and location.digest):
+        raise UsageError(
+            f"{text!r} does not say what to delete",
+            hint=f"name one tag ({location.target}:TAG) or one digest ({location.target}@sha256:…)",
+        )
+    target = session.targets.open_writable(location.target)
+    if location.digest:
+        target.delete_manifest(location.digest)
+        return Deleted(location.target, None, location.digest)
+    found = target.resolve(chosen)
+    if found is None:
+        raise _absent(text)
+    try:
+        target.delete_tag(chosen)
+    except RegistryError as error:
+        if error.temporary:
+            raise
+        raise _tag_stays(location.target, chosen, found.digest, error) from None
+    return Deleted(location.target, chosen, found.digest)
+
+
+def _tag_stays(name: str, tag: str, digest: Digest, error: LiftlockError) -> RefusedError:
+    return RefusedError(
+        f"{name}: this registry cannot delete the tag {tag!r} alone ({error.message}); "
+        f"deleting its manifest {digest} would take every other tag on it along",
+        hint=f"if that is what you want: liftlock delete {name}@{digest}",
+    )
+
+
+# -- helpers
+
+
+def _reference(location: Location) -> str:
+    """What to ask the target for; a layout or archive finds its only image by an empty reference."""
+    return location.reference or ("latest" if location.kind == "registry" else "")
+
+
+def _absent(text: str) -> NotFound:
+    return NotFound(f"{text} does not exist")
+
+
+def _is_image_config(media_type: str) -> bool:
+    from liftlock.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
+
+    return media_type in (DOCKER_CONFIG, OCI_CONFIG)
+
+
+def _json_blob(target: Target, blob: Descriptor) -> Mapping[str, Any] | None:
+    """A small JSON blob, verified; None when it is no JSON object, which is its author's business."""
+    import json
+
+    if blob.size > MAX_CONFIG:
+        raise LiftlockError(f"config {blob.digest} has {blob.size} bytes; the limit is {MAX_CONFIG}")
+    data = bytearray(blob.size + 1)
+    view, end = memoryview(data), 0
+    reader = target.open_blob(blob)
+    try:
+        while end < len(data) and (size := reader.readinto(view[end:])):
+            end += size
+    finally:
+        reader.close()
+    content = bytes(view[:end])
+    blob.digest.verify(content, f"config of {target.name}")
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,136 @@
+"""The composition root of the images wing: what one command works with, built from flags and environment.
+
+Nothing is opened before it is used, and nothing is imported before that either.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeVar
+
+from liftlock.services.folders import Folders
+
+if TYPE_CHECKING:
+    from liftlock.auth.authorizer import Authorizer
+    from liftlock.auth.keychain import Keychain
+    from liftlock.targets.locate import Targets
+    from liftlock.transport.client import Transport
+
+__all__ = ["Session"]
+
+
+class _Closable(Protocol):
+    @property
+    def requests(self) -> int:
+        """Requests made so far."""
+        return self.transport.traffic.total().requests if "transport" in self.__dict__ else 0
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Opened = TypeVar("Opened", bound=_Closable)
+
+
+class Session:
+    """Registries, layouts and archives as one user sees them. One per operation; close it.
+
+    ``env`` is the environment, given explicitly. ``on_request`` is told of each request, in one line without secrets.
+    """
+
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        *,
+        plain_http: Sequence[str] = (),
+        ca_file: str = "",
+        client_cert: str = "",
+        client_key: str = "",
+        verify: Literal["auto", "destination", "client"] = "auto",
+        on_request: Callable[[str], None] | None = None,
+    ) -> None:
+        self.env = env
+        self.verify = verify
+        self._plain_http = plain_http
+        self._tls = (ca_file, client_cert, client_key)
+        self._on_request = on_request
+        self._lock = Lock()
+        self._opened: list[_Closable] = []
+        self._aborted = False
+
+    @cached_property
+    def folders(self) -> Folders:
+        return Folders.from_environment(self.env)
+
+    @cached_property
+    def transport(self) -> Transport:
+        from liftlock.transport.client import Transport
+        from liftlock.transport.memory import HostMemory
+        from liftlock.transport.settings import Settings, TlsFiles
+
+        settings = Settings.from_environment(self.env)
+        default = settings.default_tls
+        settings = settings._replace(
+            plain_http=settings.plain_http | set(self._plain_http),
+            default_tls=TlsFiles(*(flag or known for flag, known in zip(self._tls, default, strict=True))),
+        )
+        cache = self.folders.cache
+        memory = HostMemory(os.path.join(cache, "hosts.json") if cache else None)
+        return self._kept(Transport(settings, memory=memory, on_request=self._on_request))
+
+    @cached_property
+    def keychain(self) -> Keychain:
+        from liftlock.auth.keychain import Keychain
+
+        return Keychain.from_environment(self.env)
+
+    @cached_property
+    def authorizer(self) -> Authorizer:
+        from liftlock.auth.authorizer import Authorizer
+
+        return Authorizer(self.transport, self.keychain)
+
+    @cached_property
+    def targets(self) -> Targets:
+        from liftlock.targets.locate import Targets
+
+        return self._kept(Targets(self.authorizer, verify=self.verify))
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far."""
+        return self.transport.traffic.total().requests if "transport" in self.__dict__ else 0
+
+    def abort(self) -> None:
+        """From any thread: stalled calls end in `Cancelled`, and so does everything later."""
+        with self._lock:
+            self._aborted = True
+            opened = tuple(self._opened)
+        for each in opened:
+            each.abort()
+
+    def close(self) -> None:
+        """Give back files and sockets."""
+        while self._opened:
+            self._opened.pop().close()
+
+    def _kept(self, opened: Opened) -> Opened:
+        with self._lock:
+            self._opened.append(opened)
+            aborted = self._aborted
+        if aborted:
+            opened.abort()
+        return opened
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
