@@ -112,7 +112,8 @@ def loaded_modules(*arguments: str | Path, home: Path | None = None) -> set[str]
         "    runpy.run_module('liftlock', run_name='__main__')\n"
         "except SystemExit as end:\n"
         "    code = end.code or 0\n"
-        "print(*sorted(sys.modules), sep='\\n', file=sys.stderr)\n"
+        "if not code:\n"
+        "    print(*sorted(sys.modules), sep='\\n', file=sys.stderr)\n"
         "sys.exit(code)\n"
     )
     done = subprocess.run(
