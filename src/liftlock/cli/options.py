@@ -15,7 +15,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    setattr(ctx.ensure_object(Invocation), str(param.name), value)
+    if value is not None:
+        setattr(ctx.ensure_object(Invocation), str(param.name), value)
 
 
 def output_option(*formats: str) -> Callable[[F], F]:
@@ -55,7 +56,6 @@ _NETWORK = (
     click.option(
         "--ca-file",
         type=click.Path(exists=True, dir_okay=False),
-        default="",
         help="Trust the certificate authorities in this PEM file as well.",
         expose_value=False,
         callback=_keep,
@@ -63,7 +63,6 @@ _NETWORK = (
     click.option(
         "--client-cert",
         type=click.Path(exists=True, dir_okay=False),
-        default="",
         help="Client certificate (PEM) for registries that ask for one.",
         expose_value=False,
         callback=_keep,
@@ -71,7 +70,6 @@ _NETWORK = (
     click.option(
         "--client-key",
         type=click.Path(exists=True, dir_okay=False),
-        default="",
         help="Key of the client certificate (PEM), when it is not in the same file.",
         expose_value=False,
         callback=_keep,

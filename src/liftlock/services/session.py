@@ -24,11 +24,6 @@ __all__ = ["Session"]
 
 
 class _Closable(Protocol):
-    @property
-    def requests(self) -> int:
-        """Requests made so far."""
-        return self.transport.traffic.total().requests if "transport" in self.__dict__ else 0
-
     def abort(self) -> None: ...
 
     def close(self) -> None: ...
