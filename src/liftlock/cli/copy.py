@@ -12,7 +12,7 @@ import click
 from liftlock.cli.invocation import Invocation, pass_invocation
 from liftlock.cli.lazy import Verb
 from liftlock.cli.options import network_options, output_option
-from liftlock.cli.output import bytes_text, document, fields, line, table
+from liftlock.cli.output import bytes_text, count, document, fields, table
 from liftlock.cli.progress import Mode, watcher
 from liftlock.errors import CorruptContent, UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from liftlock.oci.digest import Digest
     from liftlock.services.images import Copied
     from liftlock.services.pairs import Pair
-    from liftlock.transfer.model import Plan, Result, TagMove
+    from liftlock.transfer.model import ImageSurvey, Plan, Result
 
 __all__ = ["copy"]
 
@@ -137,74 +137,66 @@ def _pairs(images: Sequence[str], listing: str | None) -> list[Pair]:
 
 
 def _show(copied: Copied, invocation: Invocation) -> None:
+    plan, result = copied.plan, copied.result
     if invocation.output != "text":
-        kind = "CopyPlan" if copied.result is None else "CopyResult"
+        kind = "CopyPlan" if result is None else "CopyResult"
         document(kind, copied.to_json(), compact=invocation.output == "ndjson")
         return
-    _show_images(copied.plan)
-    if copied.plan.empty:
-        line("nothing to do: everything is there")
-    elif copied.result is None:
-        _show_plan(copied.plan)
+    if len(plan.images) > 1:
+        table([[image.target_digest, image.request.destination, _tags(image)] for image in plan.images])
+    if plan.empty:
+        done = [("blobs", "nothing to do: everything is there")]
     else:
-        _show_moved(copied.result)
+        done = _planned(plan) if result is None else _moved(result)
+    fields((_image(plan.images[0]) if len(plan.images) == 1 else []) + done)
     for note in copied.notes:
         sys.stderr.write(f"note: {note}\n")
 
 
-def _show_images(plan: Plan) -> None:
-    """Each image with its tags; several images as a table, one line each."""
-    moves: dict[tuple[str, str], list[TagMove]] = {}
-    for move in plan.moves:
-        moves.setdefault((move.destination, move.new), []).append(move)
-    images = [(image, moves.get((image.request.destination, image.target_digest), [])) for image in plan.images]
-    if len(images) > 1:
-        table([[image.target_digest, image.request.destination, _tags(tags)] for image, tags in images])
-        return
-    for image, tags in images:
-        fields(
-            [
-                ("digest", image.target_digest),
-                ("source", f"{image.request.source}{_selector(image.request.reference)}"),
-                ("destination", image.request.destination),
-                ("tags", _tags(tags)),
-                ("attached", ", ".join(dict.fromkeys(each.label for each in image.attachments if each.label))),
-            ]
-        )
+def _image(image: ImageSurvey) -> list[tuple[str, str]]:
+    request = image.request
+    separator = "@" if ":" in request.reference else ":"
+    return [
+        ("digest", image.target_digest),
+        ("source", f"{request.source}{separator}{request.reference}" if request.reference else request.source),
+        ("destination", request.destination),
+        ("tags", _tags(image)),
+        ("attached", ", ".join(dict.fromkeys(each.label for each in image.attachments if each.label))),
+    ]
 
 
-def _show_plan(plan: Plan) -> None:
+def _planned(plan: Plan) -> list[tuple[str, str]]:
     from liftlock.transfer.render import request_count
 
-    blobs = {action: [step for step in plan.blobs if step.action == action] for action in ("copy", "mount")}
-    needed = {blob.digest for image in plan.images for manifest in image.manifests for blob in manifest.blobs}
-    needed |= {blob.digest for image in plan.images if image.root for blob in image.root.blobs}
     moving = {step.blob.digest for step in plan.blobs}
-    fields(
-        [
-            ("to copy", f"{len(blobs['copy'])} blobs, {bytes_text(sum(step.blob.size for step in blobs['copy']))}"),
-            ("to mount", f"{len(blobs['mount'])} blobs"),
-            ("present", f"{len(needed - moving)} blobs"),
-            ("manifests", f"{len(plan.manifests)} to store"),
-            ("requests", f"{request_count(plan)}, if every mount is granted"),
-        ]
-    )
+    needed = {
+        blob.digest
+        for image in plan.images
+        for manifest in (*image.manifests, *([image.root] if image.root else []))
+        for blob in manifest.blobs
+    }
+    copying = [step.blob.size for step in plan.blobs if step.action != "mount"]
+    return [
+        ("to copy", f"{count(len(copying), 'blob')}, {bytes_text(sum(copying))}"),
+        ("to mount", count(len(plan.blobs) - len(copying), "blob")),
+        ("present", count(len(needed - moving), "blob")),
+        ("to store", count(len(plan.manifests), "manifest")),
+        ("requests", f"{request_count(plan)}, if every mount is granted"),
+    ]
 
 
-def _show_moved(result: Result) -> None:
-    moved = f"{result.copied} copied ({bytes_text(result.copied_bytes)})"
-    fields([("blobs", f"{moved}, {result.mounted} mounted, {result.present} present")])
+def _moved(result: Result) -> list[tuple[str, str]]:
+    copied = f"{result.copied} copied ({bytes_text(result.copied_bytes)})"
+    return [("blobs", f"{copied}, {result.mounted} mounted, {result.present} present")]
 
 
-def _tags(moves: Sequence[TagMove]) -> str:
-    return ", ".join(f"{move.tag} ({_was(move)})" for move in moves) or "none: reachable by digest only"
+def _tags(image: ImageSurvey) -> str:
+    new = image.target_digest
+    shown = (f"{tag} ({_was(image.tags.get(tag), new)})" for tag in image.request.tags)
+    return ", ".join(shown) or "none: reachable by digest only"
 
 
-def _was(move: TagMove) -> str:
-    if move.old is None:
+def _was(old: Digest | None, new: Digest) -> str:
+    if old is None:
         return "new"
-    return "unchanged" if move.old == move.new else f"was {move.old.algorithm}:{move.old.short}"
-
-
-def _selector(reference: str) -> str:
-    return f"@{reference}" if ":" in reference else f":{reference}"
+    return "unchanged" if old == new else f"was {old.algorithm}:{old.short}"

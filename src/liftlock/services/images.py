@@ -48,6 +48,8 @@ class Copied(NamedTuple):
 
     plan: Plan
     result: Result | None
+    requests: int
+    """Registry requests made, to look and to copy."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -58,7 +60,9 @@ class Copied(NamedTuple):
         from liftlock.transfer.render import plan_json
 
         plan = plan_json(self.plan)
-        return plan if self.result is None else {"images": plan["images"], **self.result.to_json()}
+        if self.result is None:
+            return plan
+        return {"images": plan["images"], **self.result.to_json(), "requests": self.requests}
 
 
 def copy(
@@ -91,11 +95,11 @@ def copy(
                 side="source",
             )
     if dry_run:
-        return Copied(plan, None)
+        return Copied(plan, None, session.requests)
     from liftlock.transfer.execute import execute
 
     result = execute(plan, session.targets, state=session.folders.state, on_event=on_event, cancel=cancel)
-    return Copied(plan, result)
+    return Copied(plan, result, session.requests)
 
 
 # -- look
@@ -294,10 +298,11 @@ def delete(session: Session, text: str) -> Deleted:
     return Deleted(location.target, chosen, found.digest)
 
 
-def _tag_stays(name: str, tag: str, digest: Digest, error: LiftlockError) -> RefusedError:
+def _tag_stays(name: str, tag: str, digest: Digest, error: RegistryError) -> RefusedError:
+    said = ", ".join((str(error.status), *error.codes))
     return RefusedError(
-        f"{name}: this registry cannot delete the tag {tag!r} alone ({error.message}); "
-        f"deleting its manifest {digest} would take every other tag on it along",
+        f"{name}: this registry does not delete tags ({said}); deleting the image {digest} instead "
+        f"would remove every other tag on it together with {tag!r}",
         hint=f"if that is what you want: liftlock delete {name}@{digest}",
     )
 
