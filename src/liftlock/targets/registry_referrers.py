@@ -42,7 +42,10 @@ class Referrers:
     def of(self, subject: Digest, tags: frozenset[str] | None = None) -> Sequence[Descriptor]:
         """Manifests that refer to ``subject``; ``tags``, when known, save a request for a fallback tag."""
         listed: Sequence[Descriptor] | None = None
-        if self._home.referrers_api is not False:
+        if self._home.referrers_api is None:
+            with self._home.lock("referrers"):  # of many who ask at once, one finds out
+                listed = self._from_api(subject) if self._home.referrers_api is None else None
+        if listed is None and self._home.referrers_api:
             listed = self._from_api(subject)
         if listed is None:
             tag = fallback_tag(subject)
