@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from liftlock.errors import Cancelled, CorruptContent, LiftlockError
 from liftlock.targets.archive_file import open_archive
+from liftlock.targets.base import MAX_METADATA
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -32,9 +33,6 @@ __all__ = ["MAX_LINKS", "MAX_MEMBERS", "MAX_METADATA", "Member", "MemberReader",
 
 MAX_MEMBERS = 100_000
 """An image has some hundreds; more only fills memory."""
-
-MAX_METADATA = 4 * 1024 * 1024
-"""Bytes of one JSON document; the limit for manifests as well."""
 
 MAX_LINKS = 16
 """Links in a row; docker writes one."""
@@ -115,15 +113,7 @@ class TarIndex:
 
     def read(self, name: str, limit: int = MAX_METADATA) -> bytes:
         """The whole of a small file; raises `CorruptContent` when it is absent or has more than ``limit`` bytes."""
-        reader = self.open(name)
-        if reader.size > limit:
-            raise CorruptContent(f"{self.path}: {name!r} has {reader.size} bytes; the limit is {limit}")
-        data = bytearray(reader.size)
-        with memoryview(data) as view:
-            done = 0
-            while done < len(data):
-                done += reader.readinto(view[done:])
-        return bytes(data)
+        return self.open(name).read_all(limit)
 
     def close(self) -> None:
         """Give back the file; readers still open raise `Cancelled`."""
@@ -157,8 +147,18 @@ class MemberReader:
         self._position += count
         return count
 
+    def read_all(self, limit: int = MAX_METADATA) -> bytes:
+        """What is left; raises `CorruptContent` when the member has more than ``limit`` bytes."""
+        if self.size > limit:
+            raise CorruptContent(f"{self._what} has {self.size} bytes; the limit is {limit}")
+        data = bytearray(self._end - self._position)
+        view = memoryview(data)
+        while view:
+            view = view[self.readinto(view) :]
+        return bytes(data)
+
     def close(self) -> None:
-        """Nothing to give back: the file belongs to the index."""
+        """Nothing to give back: the file belongs to the archive."""
 
 
 class _Walk:
