@@ -11,13 +11,12 @@ itself, as in ``docker-archive:app.tar:localhost:5000/app:1``. A digest is writt
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
-from liftlock.errors import Cancelled, CorruptContent, UsageError
-from liftlock.oci.digest import Digest
+from liftlock.errors import Cancelled, CorruptContent, LiftlockError, UsageError
+from liftlock.oci.digest import HEX_LENGTH, Digest
 from liftlock.oci.reference import Reference
 from liftlock.targets.base import Target, WritableTarget
 
@@ -31,10 +30,7 @@ __all__ = ["Kind", "Location", "Targets"]
 
 Kind = Literal["registry", "oci", "oci-archive", "docker-archive"]
 
-T = TypeVar("T")
-
 _FORMS = "write registry/repository[:tag], oci:folder[:tag], oci-archive:file[:tag] or docker-archive:file[:reference]"
-_DIGEST = re.compile(r"@(?=[a-z0-9+._-]+:[0-9a-fA-F]+\Z)")
 _URLS: Mapping[str, str] = {
     "docker": "a registry needs no prefix: drop it",
     "registry": "a registry needs no prefix: drop it",
@@ -87,13 +83,14 @@ class Location(NamedTuple):
 
 def _in_a_file(kind: Kind, rest: str, text: str) -> Location:
     digest = None
-    at = _DIGEST.search(rest)
-    if at is not None:
+    before, at, after = rest.rpartition("@")
+    # A folder may be called app@2x: only what names an algorithm is meant as a digest.
+    if at and after.partition(":")[0] in HEX_LENGTH:
         try:
-            digest = Digest(rest[at.end() :])
+            digest = Digest(after)
         except CorruptContent as error:
             raise UsageError(f"{text!r}: {error.message}", hint=error.hint) from None
-        rest = rest[: at.start()]
+        rest = before
     path, colon, tag = rest.partition(":")
     if not path:
         raise UsageError(f"{text!r} names no {'folder' if kind == 'oci' else 'file'}", hint=_FORMS)
@@ -117,53 +114,60 @@ class Targets:
         self._verify = verify
         self._profiles = profiles or {}
         self._homes: dict[str, Home] = {}
-        self._registries: dict[str, RegistryTarget] = {}
-        self._readable: dict[str, Target] = {}
-        self._writable: dict[str, WritableTarget] = {}
+        self._opened: dict[str, Target] = {}
         self._lock = threading.Lock()
         self._aborted = False
 
     def open(self, name: str) -> Target:
-        """The target of this name. Raises `UsageError` when it is none, and what opening a file raises."""
+        """The target of this name; raises `UsageError` when it names none. Files are not looked at before use."""
         location = _bare(name)
-        return self._once(self._readable, location.target, lambda: self._open(location))
+        with self._lock:
+            if self._aborted:
+                raise Cancelled("cancelled")
+            target = self._opened.get(location.target)
+            if target is None:
+                target = self._opened[location.target] = self._make(location)
+            return target
 
     def open_writable(self, name: str) -> WritableTarget:
-        """The same as a destination; raises `UsageError` for kinds that are only read."""
+        """The same target as a destination; raises `UsageError` for kinds that are only read."""
         location = _bare(name)
-        return self._once(self._writable, location.target, lambda: self._open_writable(location))
+        if location.kind == "docker-archive":
+            raise UsageError(
+                f"{name} cannot be written: docker archives are only read",
+                hint="write oci-archive:FILE instead; skopeo and podman load read that",
+            )
+        target = cast(WritableTarget, self.open(name))
+        if location.kind == "registry":
+            cast("RegistryTarget", target).will_write()
+        return target
 
     def abort(self) -> None:
         """From another thread: every stalled call of every target raises `Cancelled`, and none is opened any more."""
         with self._lock:
             self._aborted = True
-            opened = {id(each): each for each in (*self._readable.values(), *self._writable.values())}
-        for target in opened.values():
+            opened = list(self._opened.values())
+        for target in opened:
             target.abort()
 
     def close(self) -> None:
-        """Close every target; finishes the archives that were written."""
+        """Close every target, which finishes archives that were written; raises the first error, after all of them."""
         with self._lock:
-            opened = {id(each): each for each in (*self._readable.values(), *self._writable.values())}
-            self._readable.clear()
-            self._writable.clear()
-        for target in opened.values():
-            target.close()
+            opened = list(self._opened.values())
+            self._opened.clear()
+        errors: list[LiftlockError] = []
+        for target in opened:
+            try:
+                target.close()
+            except LiftlockError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
-    def _once(self, opened: dict[str, T], name: str, make: Callable[[], T]) -> T:
-        with self._lock:
-            if self._aborted:
-                raise Cancelled("cancelled")
-            if name not in opened:
-                opened[name] = make()
-            return opened[name]
-
-    def _open(self, location: Location) -> Target:
+    def _make(self, location: Location) -> Target:
+        """Only what is used is imported: the kinds know nothing of each other."""
         if location.kind == "registry":
             return self._registry(location.target)
-        written = self._writable.get(location.target)
-        if written is not None:
-            return written
         path = location.target.partition(":")[2]
         if location.kind == "oci":
             from liftlock.targets.layout import LayoutTarget
@@ -177,39 +181,15 @@ class Targets:
 
         return DockerArchive(path)
 
-    def _open_writable(self, location: Location) -> WritableTarget:
-        if location.kind == "registry":
-            target = self._registry(location.target)
-            target.will_write()
-            return target
-        path = location.target.partition(":")[2]
-        if location.kind == "oci":
-            from liftlock.targets.layout import LayoutTarget
-
-            return LayoutTarget(path)
-        if location.kind == "oci-archive":
-            from liftlock.targets.oci_archive import OciArchive
-
-            return OciArchive(path)
-        raise UsageError(
-            f"{location.target} cannot be written: docker archives are only read",
-            hint="write oci-archive:FILE instead; podman load and skopeo read that",
-        )
-
-    def _registry(self, name: str) -> RegistryTarget:
-        """One object for both uses, so that it has one cache and one token scope."""
+    def _registry(self, name: str) -> Target:
         from liftlock.targets.registry import RegistryTarget
         from liftlock.targets.registry_home import Home
 
         registry, _, repository = name.partition("/")
-        known = self._registries.get(name)
-        if known is None:
-            home = self._homes.get(registry)
-            if home is None:
-                home = self._homes[registry] = Home(self._authorizer, registry, self._profiles.get(registry))
-            known = RegistryTarget(self._authorizer, registry, repository, verify=self._verify, home=home)
-            self._registries[name] = known
-        return known
+        home = self._homes.get(registry)
+        if home is None:
+            home = self._homes[registry] = Home(self._authorizer, registry, self._profiles.get(registry))
+        return RegistryTarget(self._authorizer, registry, repository, verify=self._verify, home=home)
 
 
 def _bare(name: str) -> Location:

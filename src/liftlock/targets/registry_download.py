@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import urlsplit
 
 from liftlock.errors import CorruptContent, RegistryError, TransportError
@@ -19,8 +18,6 @@ PROGRESS = 1024 * 1024
 MAX_BREAKS = 5
 """Breaks in a row, without progress between them, after which a download is given up."""
 SKIP = 128 * 1024
-
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)\Z")
 
 
 class BlobDownload:
@@ -109,8 +106,8 @@ class BlobDownload:
 
     def _range_start(self, response: Response) -> int:
         text = response.headers.get("content-range")
-        match = _CONTENT_RANGE.match(text)
-        if match is None or int(match[1]) != self._position or match[2] not in ("*", str(self._blob.size)):
+        span, _, size = text.partition("/")
+        if not span.startswith(f"bytes {self._position}-") or size not in ("*", str(self._blob.size)):
             raise RegistryError(
                 f"{self._endpoint.place}: cannot {self._action}: bytes from {self._position} were asked for, "
                 f"{text[:80]!r} came",
