@@ -22,7 +22,7 @@ _UNWANTED = (
     "AWS_", "AZURE_", "BUILD_", "CODEBUILD_", "DOCKER_", "GITHUB_", "GITLAB_", "GOOGLE_", "LIFTLOCK_", "REGISTRY_",
     "SSL_CERT_", "XDG_", "CI_",
 )  # fmt: skip
-_UNWANTED_NAMES = {"http_proxy", "https_proxy", "no_proxy", "all_proxy", "no_color", "force_color", "columns"}
+_UNWANTED_NAMES = {"ci", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "no_color", "force_color", "columns"}
 
 
 class MakeRegistry(Protocol):

@@ -22,6 +22,9 @@ PACKAGES: Mapping[str, str] = {
 }
 """Program → Debian package that has it."""
 
+IN_CI = os.environ.get("CI") == "true"
+"""Read once, before tests are given an environment of their own."""
+
 
 def require(program: str) -> str:
     """Return the path of `program`, or skip the test (fail it when `CI=true`)."""
@@ -29,7 +32,7 @@ def require(program: str) -> str:
     if found is not None:
         return found
     message = f"{program} is not installed (Debian package: {PACKAGES.get(program, program)})"
-    if os.environ.get("CI") == "true":
+    if IN_CI:
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
 
