@@ -1,0 +1,148 @@
+"""What was published, what of it is stored where, and which build made it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, insert, select, true
+
+from liftlock.errors import Conflict, NotFound, UsageError
+from liftlock.oci.digest import Digest
+from liftlock.release.artifact import Artifact
+from liftlock.store import tables as t
+from liftlock.store.ids import begins_with
+
+__all__ = ["Artifacts", "Origin", "Published"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where the content of one image is found. Not part of the artifact, whose id is the same wherever it is kept."""
+
+    stored: str = ""
+    """The target that keeps it for us (`Target.name`, as ``oci:artifacts``); empty when it is not stored."""
+    source: str = ""
+    """What it was pinned from, with its digest: ``registry/repository@sha256:…``; empty for what came from a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """An artifact, with what is known of it here."""
+
+    artifact: Artifact
+    origins: Mapping[str, Origin]
+    """By image name."""
+    published_at: dt.datetime
+    """When this home first heard of it."""
+
+
+class Artifacts:
+    """The artifacts of one transaction."""
+
+    def __init__(self, connection: Connection, now: dt.datetime) -> None:
+        self._connection = connection
+        self._now = now
+
+    def publish(self, artifact: Artifact, pipeline: str, origins: Mapping[str, Origin]) -> Published:
+        """Record an artifact as its build's; ``pipeline`` is the namespace of build ids (empty without a pipeline).
+
+        A build that has published the same digests before stays with what it published first, which is returned: its
+        commit, links and labels may differ from those given. Raises `Conflict` when it published other digests.
+        """
+        earlier = self.of_build(pipeline, artifact.build) if artifact.build else None
+        if earlier is not None and earlier.artifact.digests != artifact.digests:
+            differing = [
+                name
+                for name in sorted({*artifact.images, *earlier.artifact.images})
+                if artifact.digests.get(name) != earlier.artifact.digests.get(name)
+            ]
+            raise Conflict(
+                f"build {artifact.build} has published other content before: {', '.join(differing)} differ",
+                hint="a build id stands for one content for ever: give this build an id of its own with --build",
+            )
+        kept = earlier.artifact if earlier else artifact
+        if earlier is None:
+            self._add(artifact)
+            if artifact.build:
+                row = {"pipeline": pipeline, "build": artifact.build, "artifact_id": artifact.id}
+                self._connection.execute(insert(t.builds).values(row))
+        self._locate(kept.id, origins)
+        return self.get(kept.id)
+
+    def get(self, artifact_id: Digest) -> Published:
+        """The artifact of this id; raises `NotFound`."""
+        found = self._select(t.artifacts.c.id == artifact_id)
+        if not found:
+            raise NotFound(f"there is no artifact {artifact_id.short}", hint="see: liftlock artifact list")
+        return found[0]
+
+    def of_build(self, pipeline: str, build: str) -> Published | None:
+        """What a build published; None when it has published nothing."""
+        found = self._connection.scalar(
+            select(t.builds.c.artifact_id).where(t.builds.c.pipeline == pipeline, t.builds.c.build == build)
+        )
+        return self.get(Digest(found)) if found else None
+
+    def find(self, text: str, pipeline: str) -> Published:
+        """The artifact that a text names: by build id, by id, or by at least four digits that its id begins with.
+
+        Raises `NotFound` when it names none, `UsageError` when it names several.
+        """
+        of_build = select(t.builds.c.artifact_id).where(t.builds.c.pipeline == pipeline, t.builds.c.build == text)
+        found = self._select(t.artifacts.c.id.in_(of_build) | begins_with(t.artifacts.c.id, text))
+        if not found:
+            raise NotFound(f"there is no artifact {text!r}", hint="see: liftlock artifact list")
+        if len(found) > 1:
+            listed = ", ".join(f"{each.artifact.id.short} (build {each.artifact.build or 'none'})" for each in found)
+            raise UsageError(f"{text!r} names several artifacts: {listed}", hint="use the beginning of the one's id")
+        return found[0]
+
+    def all(self) -> Sequence[Published]:
+        """Every artifact, the newest first."""
+        return self._select(true())
+
+    def holding(self, digest: Digest) -> Sequence[Published]:
+        """The artifacts that have an image of this digest, the newest first."""
+        images = t.artifact_images
+        return self._select(t.artifacts.c.id.in_(select(images.c.artifact_id).where(images.c.digest == digest)))
+
+    def _add(self, artifact: Artifact) -> None:
+        known = self._connection.scalar(select(t.artifacts.c.id).where(t.artifacts.c.id == artifact.id))
+        if known:
+            return
+        row = {"id": artifact.id, "document": artifact.document.decode(), "published_at": self._now}
+        self._connection.execute(insert(t.artifacts).values(row))
+        self._connection.execute(
+            insert(t.artifact_images),
+            [
+                {"artifact_id": artifact.id, "name": name, "digest": image.digest, "stored": "", "source": ""}
+                for name, image in artifact.images.items()
+            ],
+        )
+
+    def _locate(self, artifact_id: Digest, origins: Mapping[str, Origin]) -> None:
+        """Record where content is; what is known is replaced by what is known better, never by nothing."""
+        images = t.artifact_images
+        for name, origin in origins.items():
+            values = {key: value for key, value in (("stored", origin.stored), ("source", origin.source)) if value}
+            if values:
+                here = (images.c.artifact_id == artifact_id) & (images.c.name == name)
+                self._connection.execute(images.update().where(here).values(values))
+
+    def _select(self, condition: ColumnElement[bool]) -> list[Published]:
+        query = select(t.artifacts).where(condition)
+        rows = self._connection.execute(query.order_by(t.artifacts.c.published_at.desc(), t.artifacts.c.id)).all()
+        origins: dict[str, dict[str, Origin]] = {row.id: {} for row in rows}
+        images = t.artifact_images
+        for image in self._connection.execute(select(images).where(images.c.artifact_id.in_(origins))):
+            origins[image.artifact_id][image.name] = Origin(stored=image.stored, source=image.source)
+        return [
+            Published(
+                artifact=Artifact.parse(row.document.encode(), Digest(row.id)),
+                origins=origins[row.id],
+                published_at=row.published_at,
+            )
+            for row in rows
+        ]

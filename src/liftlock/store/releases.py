@@ -1,0 +1,108 @@
+"""Releases, and the pipeline snapshots that they keep."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, insert, select
+
+from liftlock.errors import NotFound
+from liftlock.oci.digest import Digest
+from liftlock.release.artifact import Artifact
+from liftlock.release.pipeline import Pipeline
+from liftlock.release.release import Release
+from liftlock.release.rules import choose
+from liftlock.store import tables as t
+from liftlock.store.ids import begins_with
+
+__all__ = ["Created", "Releases"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A release, and when this home first had it."""
+
+    release: Release
+    created_at: dt.datetime
+
+
+class Releases:
+    """The releases of one transaction."""
+
+    def __init__(self, connection: Connection, now: dt.datetime) -> None:
+        self._connection = connection
+        self._now = now
+
+    def add(self, release: Release) -> Created:
+        """Record a release and its snapshot; one that is there stays as it is. Its artifact has to be published."""
+        if self._connection.scalar(select(t.releases.c.id).where(t.releases.c.id == release.id)) is None:
+            pipeline = release.pipeline
+            if self._connection.scalar(select(t.pipelines.c.id).where(t.pipelines.c.id == pipeline.id)) is None:
+                row = {"id": pipeline.id, "name": pipeline.name, "document": pipeline.document.decode()}
+                self._connection.execute(insert(t.pipelines).values(row))
+            self._connection.execute(
+                insert(t.releases).values(
+                    id=release.id,
+                    document=release.document.decode(),
+                    pipeline=pipeline.name,
+                    pipeline_id=pipeline.id,
+                    artifact_id=release.artifact.id,
+                    created_at=self._now,
+                )
+            )
+        return self.get(release.id)
+
+    def get(self, release_id: Digest) -> Created:
+        """The release of this id; raises `NotFound`."""
+        found = self._select(t.releases.c.id == release_id)
+        if not found:
+            raise NotFound(f"there is no release {release_id.short}", hint="see: liftlock release list")
+        return found[0]
+
+    def find(self, text: str, pipeline: str) -> Created:
+        """The pipeline's release that a text names; as `liftlock.release.rules.choose`, with its errors."""
+        of_build = (
+            select(t.releases.c.id)
+            .join(t.builds, t.builds.c.artifact_id == t.releases.c.artifact_id)
+            .where(t.builds.c.build == text)
+        )
+        named = begins_with(t.releases.c.id, text) | t.releases.c.id.in_(of_build)
+        found = self._select((t.releases.c.pipeline == pipeline) & named)
+        chosen = choose(text, (each.release for each in found)).id
+        return next(each for each in found if each.release.id == chosen)
+
+    def of(self, pipeline: str) -> Sequence[Created]:
+        """Every release of the pipeline of this name, whatever its snapshot; the newest first."""
+        return self._select(t.releases.c.pipeline == pipeline)
+
+    def of_artifact(self, artifact_id: Digest) -> Sequence[Created]:
+        """The releases that carry this artifact, of all pipelines; the newest first."""
+        return self._select(t.releases.c.artifact_id == artifact_id)
+
+    def _select(self, condition: ColumnElement[bool]) -> list[Created]:
+        query = (
+            select(
+                t.releases,
+                t.artifacts.c.document.label("artifact"),
+                t.pipelines.c.document.label("snapshot"),
+            )
+            .join(t.artifacts, t.artifacts.c.id == t.releases.c.artifact_id)
+            .join(t.pipelines, t.pipelines.c.id == t.releases.c.pipeline_id)
+            .where(condition)
+            .order_by(t.releases.c.created_at.desc(), t.releases.c.id)
+        )
+        snapshots: dict[str, Pipeline] = {}
+        found = []
+        for row in self._connection.execute(query):
+            if row.pipeline_id not in snapshots:
+                snapshots[row.pipeline_id] = Pipeline.parse(row.snapshot.encode(), Digest(row.pipeline_id))
+            release = Release.parse(
+                row.document.encode(),
+                Digest(row.id),
+                artifact=Artifact.parse(row.artifact.encode(), Digest(row.artifact_id)),
+                pipeline=snapshots[row.pipeline_id],
+            )
+            found.append(Created(release=release, created_at=row.created_at))
+        return found
