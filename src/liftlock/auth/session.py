@@ -97,36 +97,31 @@ class Session:
             self._want(scope)
 
     def send(self, request: Request, scope: Scope | None, *, redirects: bool) -> Response:
-        """Send, and once more after a 401; see `Authorizer.send`."""
+        """Send until it is no longer refused: unsigned when no challenge is known, signed, and with a fresh token."""
         attempt = self._sign(scope)
-        response = self._send(request, attempt, redirects)
-        if not same_origin(response.url, self._base_url):
-            return response  # what a redirect's target asks for is not the registry's word
-        if response.status == 401:
-            challenges = _challenges(response)
-            said = _said(response)
-            challenges = challenges if choose(challenges) else self._ping()
-        elif response.status in (403, 404) and self._may_be_hiding(scope, attempt):
-            response.close()
-            challenges = self._ping()
-            if not challenges:
-                self._open = True
-                return self._send(request, attempt, redirects)
-            said = ""
-        else:
-            return response
-        offer = choose(challenges)
-        if offer is None:
-            raise self._denied(scope, attempt, said)
-        tried = attempt
-        attempt = self._answer(offer, challenges, scope, tried)
-        if not attempt.header:
-            raise self._denied(scope, attempt, said)
-        response = self._send(request, attempt, redirects)
-        if response.status == 401 and same_origin(response.url, self._base_url):
-            raise self._denied(scope, attempt, _said(response))
-        self._learn(offer, tried, attempt)
-        return response
+        refused: Attempt | None = None
+        while True:
+            response = self._send(request, attempt, redirects)
+            if not same_origin(response.url, self._base_url):
+                return response  # what a redirect's target asks for is not the registry's word
+            if response.status in (403, 404) and self._may_be_hiding(scope, attempt):
+                response.close()
+                challenges, said = self._ping(), ""
+                self._open = not challenges
+                if self._open:
+                    continue
+            elif response.status == 401:
+                challenges, said = _challenges(response), _said(response)
+                challenges = challenges if choose(challenges) else self._ping()
+            else:
+                if refused is not None:
+                    self._learn(refused, attempt)
+                return response
+            if attempt.header and refused is not None and refused.header:
+                raise self._denied(scope, attempt, said)
+            refused, attempt = attempt, self._answer(challenges, scope, attempt)
+            if attempt.header == refused.header:
+                raise self._denied(scope, attempt, said)
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -148,14 +143,14 @@ class Session:
         """Whether this may be a registry that shows strangers less, and does not tell them that it knows others."""
         return not attempt.header and not self._open and self._credential(scope) is not None
 
-    def _learn(self, offer: Offer, tried: Attempt, attempt: Attempt) -> None:
+    def _learn(self, refused: Attempt, attempt: Attempt) -> None:
         """Remember what has just worked."""
-        before, after = tried.token, attempt.token
+        before, after, offer = refused.token, attempt.token, self._offer
         if before is not None and after is not None and before.covers(after.scopes) and not after.covers(before.scopes):
-            with self._lock:
-                self._alone = True
-        fact = {"scheme": offer.scheme, "realm": offer.realm, "service": offer.service}
-        self._transport.memory.put(self._registry, "challenge", fact)
+            self._alone = True
+        if offer is not None:
+            fact = {"scheme": offer.scheme, "realm": offer.realm, "service": offer.service}
+            self._transport.memory.put(self._registry, "challenge", fact)
 
     # --- signing --------------------------------------------------------------------------------------------------
 
@@ -180,9 +175,12 @@ class Session:
                 self._transport.memory.put(self._registry, "challenge", None)
                 return Attempt()
 
-    def _answer(self, offer: Offer, challenges: Sequence[Challenge], scope: Scope | None, tried: Attempt) -> Attempt:
-        """Sign anew, after a challenge to what was ``tried``."""
-        said = next((each.parameters for each in challenges if each.scheme == offer.scheme), {})
+    def _answer(self, challenges: Sequence[Challenge], scope: Scope | None, refused: Attempt) -> Attempt:
+        """Sign anew, after these challenges to what was ``refused``; with nothing when none of them is known."""
+        offer = choose(challenges)
+        if offer is None:
+            return Attempt()
+        said = next(each.parameters for each in challenges if each.scheme == offer.scheme)
         # What the registry says it needs: more than was thought for a mount, or for IBM's DELETE.
         extra = parse_scopes(said.get("scope", ""))
         with self._turn():
@@ -190,10 +188,9 @@ class Session:
                 self._offer = offer
                 self._tokens.clear()
             self._confirmed = True
-            if tried.token is not None:
-                self._tokens = [token for token in self._tokens if token is not tried.token]
+            self._tokens = [token for token in self._tokens if token is not refused.token]
             # A token that covers it, and is not over: the server may have granted less than it was asked for.
-            short = tried.token is not None and tried.token.covers(extra) and said.get("error") != "invalid_token"
+            short = refused.token is not None and refused.token.covers(extra) and said.get("error") != "invalid_token"
             return self._attempt(offer, scope, extra, self._credential(scope), alone=short)
 
     def _attempt(
