@@ -142,9 +142,9 @@ class RegistryTarget:
         )
         if answer.status < 300:
             return
-        if answer.status == 404 and self.resolve(tag) is None:
+        # distribution answers 400 DIGEST_INVALID, whether the tag exists or not (distribution/distribution#3234).
+        if self.resolve(tag) is None:
             raise NotFound(f"{self.name}:{tag} does not exist")
-        # distribution answers 400 DIGEST_INVALID, or 404 for a tag that exists (distribution/distribution#3234).
         raise RegistryError(
             f"{self.name}: cannot {action}: this registry does not delete tags "
             f"({', '.join((str(answer.status), *answer.codes))})",

@@ -41,12 +41,7 @@ class Referrers:
 
     def of(self, subject: Digest, tags: frozenset[str] | None = None) -> Sequence[Descriptor]:
         """Manifests that refer to ``subject``; ``tags``, when known, save a request for a fallback tag."""
-        listed: Sequence[Descriptor] | None = None
-        if self._home.referrers_api is None:
-            with self._home.lock("referrers"):  # of many who ask at once, one finds out
-                listed = self._from_api(subject) if self._home.referrers_api is None else None
-        if listed is None and self._home.referrers_api:
-            listed = self._from_api(subject)
+        listed: Sequence[Descriptor] | None = self._listed(subject)
         if listed is None:
             tag = fallback_tag(subject)
             if tags is not None and tag not in tags:
@@ -74,6 +69,14 @@ class Referrers:
         self._rewrite(subject, edit)
 
     # -- the API
+
+    def _listed(self, subject: Digest) -> list[Descriptor] | None:
+        """What the API says; None where there is none. Of many who ask at once, one finds out whether there is."""
+        if self._home.referrers_api is None:
+            with self._home.lock("referrers API"):
+                if self._home.referrers_api is None:
+                    return self._from_api(subject)
+        return self._from_api(subject) if self._home.referrers_api else None
 
     def _from_api(self, subject: Digest) -> list[Descriptor] | None:
         """Every page of the API's answer; None where there is no API."""
