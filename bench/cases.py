@@ -13,7 +13,7 @@ from bench.measure import interleave
 from bench.table import Row, Target
 from tests.support import images, peers, remote
 from tests.support.certificates import Authority
-from tests.support.front import Front
+from tests.support.delay import Delay
 from tests.support.registry import Registry
 
 __all__ = ["CASES", "Bench"]
@@ -104,11 +104,11 @@ def many(bench: Bench) -> Iterator[Row]:
 
 def round_trips(bench: Bench) -> Iterator[Row]:
     """C and D: small copies inside one registry that is 20 ms away."""
-    with Registry() as registry, Front(registry.host, round_trip=ROUND_TRIP) as front:
+    with Registry() as registry, Delay(registry.host, round_trip=ROUND_TRIP) as line:
         image = images.make_image(bench.folder / "small", "small", layers=3, layer_bytes=20_000)
         remote.push(image.layout, image.tag, registry, "bench/staging")
         tools = Contestants(bench.folder)
-        staging, production = f"{front.host}/bench/staging:small", f"{front.host}/bench/production:small"
+        staging, production = f"{line.host}/bench/staging:small", f"{line.host}/bench/production:small"
         production_folder = registry.folder / "data/docker/registry/v2/repositories/bench/production"
 
         def absent() -> None:
@@ -130,7 +130,7 @@ def round_trips(bench: Bench) -> Iterator[Row]:
             shutil.rmtree(tag, ignore_errors=True)
             forget_skopeo()
 
-        stable = f"{front.host}/bench/staging:stable"
+        stable = f"{line.host}/bench/staging:stable"
         retag = tools.liftlock("tag", staging, "stable")
         series = interleave([retag, *tools.peers_copy(staging, stable)], runs=bench.runs, before=untagged)
         targets = [Target("wall", 0.25, "skopeo"), Target("wall", 0.9, "regctl")]

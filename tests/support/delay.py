@@ -16,6 +16,9 @@ import argparse
 import asyncio
 import subprocess
 import sys
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -65,6 +68,7 @@ class _End(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
         self._last = 0.0
+        self._queue: deque[Callable[[], None]] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -75,14 +79,19 @@ class _End(asyncio.Protocol):
         self._waiting += len(data)
         if self._waiting > _ON_THE_WAY and self.transport is not None:
             self.transport.pause_reading()
-        self._loop.call_at(self._due(), self._pass_on, data)
+        self._later(partial(self._pass_on, data))
 
     def eof_received(self) -> bool:
-        self._loop.call_at(self._due(), self._pass_end)
+        self._later(self._pass_end)
         return True
 
     def connection_lost(self, exception: Exception | None) -> None:
-        self._loop.call_at(self._due(), self._pass_loss)
+        self._later(self._pass_loss)
+
+    def _later(self, deed: Callable[[], None]) -> None:
+        # The loop does not keep the order of what is due at the same moment; the queue does.
+        self._queue.append(deed)
+        self._loop.call_at(self._due(), lambda: self._queue.popleft()())
 
     def _due(self) -> float:
         # Never before what came earlier: the extra time of the first bytes holds for those right behind them.
