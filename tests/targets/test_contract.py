@@ -19,6 +19,7 @@ import pytest
 from liftlock.errors import CorruptContent, LiftlockError, NotFound, RegistryError
 from liftlock.oci import media_types as mt
 from liftlock.oci.digest import Digest
+from liftlock.oci.distribution import fallback_tag
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.targets.base import BlobSource, Placed, WritableTarget
 from liftlock.targets.layout import LayoutTarget
@@ -482,4 +483,5 @@ def test_a_removed_referrer_is_not_listed(place: Place) -> None:
     place.target.delete_manifest(kept.digest)
     again = place.reopened()
     assert list(again.referrers(subject.digest)) == []
-    assert [tag for tag in again.tags() if not (place.fallback_tags and tag.startswith("sha256-"))] == ["1.0"]
+    emptied = {fallback_tag(subject.digest)} if isinstance(place, RegistryPlace) else set()
+    assert set(again.tags()) - emptied == {"1.0"}
