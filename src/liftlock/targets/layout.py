@@ -49,7 +49,7 @@ class LayoutTarget(ImageLayout):
         super().__init__()
         self.path = path
         self.name = PREFIX + path
-        self._ready = False
+        self._made: set[str] = set()
         self._aborted = False
 
     @property
@@ -97,7 +97,7 @@ class LayoutTarget(ImageLayout):
         """As `WritableTarget.put_blob`; a blob that is there with another size is damaged, and written anew."""
         if not absent and self._size(blob.digest) == blob.size:
             return Placed.PRESENT
-        self._make()
+        self._make(blob.digest.algorithm)
         if any(self._link(blob, name) for name in mount_from):
             return Placed.MOUNTED
         if source is None:
@@ -131,7 +131,6 @@ class LayoutTarget(ImageLayout):
     def _write(self, blob: Descriptor, source: BlobSource) -> None:
         path = self._path(blob.digest)
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
             with NewFile(path) as file:
 
                 def write(piece: memoryview) -> None:
@@ -151,47 +150,46 @@ class LayoutTarget(ImageLayout):
             with open(_blob_path(name.removeprefix(PREFIX), blob.digest), "rb", buffering=0) as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     return False
-                pour(blob, lambda: FileReader(file, name), lambda _: self._check_aborted(), name)
+                reader = FileReader(open(os.dup(file.fileno()), "rb", buffering=0), name)  # noqa: SIM115  # pour closes it
+                pour(blob, lambda: reader, lambda _: self._check_aborted(), name)
                 give_name(file.fileno(), self._path(blob.digest))
         except (OSError, CorruptContent):
             return False
         return True
 
     def _store(self, manifest: Manifest) -> None:
-        self._make()
+        self._make(manifest.digest.algorithm)
         path = self._path(manifest.digest)
         self._check_aborted()
         if self._size(manifest.digest) == manifest.size and self._load(manifest.digest) == manifest.raw:
             return
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
             with NewFile(path) as file:
                 file.write(manifest.raw)
                 file.keep()
         except OSError as error:
             raise file_error(error, f"{path} cannot be written") from error
 
-    def _make(self) -> None:
+    def _make(self, algorithm: str = "sha256") -> None:
         """Make the layout unless it is there; raises `UsageError` rather than write into a folder of other things."""
-        if self._ready:
+        if algorithm in self._made:
             return
         try:
-            with contextlib.suppress(FileNotFoundError):
-                if not {"oci-layout", "index.json", "blobs"}.intersection(names := os.listdir(self.path)) and names:
-                    raise UsageError(
-                        f"{self.path} is not empty, and no image layout", hint="name an empty folder, or a new one"
-                    )
-            os.makedirs(os.path.join(self.path, "blobs", "sha256"), exist_ok=True)
+            names = set(os.listdir(self.path)) if os.path.isdir(self.path) else set()
+            if names and names.isdisjoint({"oci-layout", "index.json", "blobs"}):
+                raise UsageError(
+                    f"{self.path} is not empty, and no image layout", hint="name an empty folder, or a new one"
+                )
+            os.makedirs(os.path.join(self.path, "blobs", algorithm), exist_ok=True)
             for name, content in (("oci-layout", LAYOUT_FILE), ("index.json", LayoutIndex(None, self.name).encode())):
-                path = os.path.join(self.path, name)
-                if not os.path.exists(path):
-                    # Never replaced: another process may have made it, and may hold the lock on it.
-                    with contextlib.suppress(FileExistsError), NewFile(path) as file:
+                if name not in names:
+                    # Never replaced: another process may have made it just now, and may hold the lock on it.
+                    with contextlib.suppress(FileExistsError), NewFile(os.path.join(self.path, name)) as file:
                         file.write(content)
                         file.keep(replace=False)
         except OSError as error:
             raise file_error(error, f"the layout {self.path} cannot be made") from error
-        self._ready = True
+        self._made.add(algorithm)
 
     @contextmanager
     def _changing(self) -> Iterator[LayoutIndex]:
