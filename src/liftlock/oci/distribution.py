@@ -39,7 +39,8 @@ class Scope(NamedTuple):
     kind: str = "repository"
 
     def __str__(self) -> str:
-        ordered = [action for action in ("pull", "push", "delete", "*") if action in self.actions]
+        usual = [action for action in ("pull", "push", "delete", "*") if action in self.actions]
+        ordered = [*usual, *sorted(self.actions.difference(usual))]
         return f"{self.kind}:{self.repository}:{','.join(ordered)}"
 
 
@@ -99,7 +100,7 @@ def upload_location(request_url: str, location: str, digest: str) -> str:
 
 _CHALLENGE_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _CHALLENGE = re.compile(
-    rf"\s*,?\s*(?:(?P<key>{_CHALLENGE_TOKEN})\s*=\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>{_CHALLENGE_TOKEN}))"
+    rf"[\s,]*(?:(?P<key>{_CHALLENGE_TOKEN})\s*=\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>{_CHALLENGE_TOKEN}))"
     rf"|(?P<scheme>{_CHALLENGE_TOKEN})(?=\s|,|$)(?:\s+(?P<token68>[A-Za-z0-9\-._~+/]+=*)(?=\s*(?:,|$)))?)"
 )
 
