@@ -55,9 +55,11 @@ class Invocation:
             on_request=_say if self.verbose else None,
         )
         with session, self._stopped_by_signals(), self.cancel.waking(session.abort):
-            yield session
-            if self.verbose:
-                _say(", ".join(filter(None, (count(session.requests, "request"), self.summary))))
+            try:
+                yield session
+            finally:
+                if self.verbose:
+                    _say(", ".join(filter(None, (count(session.requests, "request"), self.summary))))
 
     @contextmanager
     def _stopped_by_signals(self) -> Iterator[None]:

@@ -39,20 +39,14 @@ def run(arguments: Sequence[str]) -> int:
     except Exit as stop:
         return stop.exit_code
     except BrokenPipeError:
-        return _reader_left()
+        # `liftlock ls … | head` is no failure worth words; the code is what a shell shows for SIGPIPE.
+        return 128 + signal.SIGPIPE
     except (KeyboardInterrupt, Abort):
         sys.stderr.write("\n")
         return 128 + signal.SIGINT
     except Exception as error:  # noqa: BLE001 - the last place where an error can still be told in one sentence
         return _fail(error, invocation)
     return 0
-
-
-def _reader_left() -> int:
-    """`liftlock ls … | head` is no failure worth words; the code is what a shell shows for SIGPIPE."""
-    # The interpreter flushes stdout once more at its end, which must not fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 128 + signal.SIGPIPE
 
 
 def _fail(error: Exception, invocation: Invocation) -> int:
