@@ -205,11 +205,11 @@ class _Maker:
             return self._gzip(diff_id, name, tell)
         if start == ZSTD:
             return self._zstd(diff_id, name, tell)
-        known = self.remember.get(diff_id) if self.remember else None
+        known = None if self.remember is None else self.remember.get(diff_id)
         if known and self.scratch.has_blob(known.layer.digest):
             return _Made(known.layer, known.recipe)
         made = self._plain(diff_id, name, tell)
-        if self.remember and (known is None or known.layer != made.layer):
+        if self.remember is not None and (known is None or known.layer != made.layer):
             self.remember.put(diff_id, Compressed(made.layer, made.recipe))
         if known is None or known.layer.digest == made.layer.digest:
             return made
