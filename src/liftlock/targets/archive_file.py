@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_RATIO", "RESERVE", "UNPACK_FREELY", "open_archive"]
 
-MAX_RATIO = 200
+MAX_RATIO = 100
 UNPACK_FREELY = 1 << 30
 """A gzip'd tar may unpack to this many bytes, or to `MAX_RATIO` times its own size when that is more."""
 
