@@ -37,8 +37,8 @@ def read(path: str | os.PathLike[str] = DEFAULT_FILE) -> Pipeline:
 def load(data: bytes | str, path: str = DEFAULT_FILE) -> Pipeline:
     """The pipeline that a text describes; ``path`` is for messages.
 
-    Raises `ConfigError` naming file and line for the first thing, from the top, that is no YAML, that this version
-    does not know or support, or that does not fit together. What it returns has no flaws.
+    Raises `ConfigError` naming file and line for the first thing that is no YAML, that this version does not know or
+    support, that is missing, or that does not fit together. What it returns has no flaws.
     """
     document = parse(data.encode() if isinstance(data, str) else data, path)
     if not isinstance(document.value, dict):
@@ -46,7 +46,9 @@ def load(data: bytes | str, path: str = DEFAULT_FILE) -> Pipeline:
     try:
         keys = PipelineFile.model_validate(document.value)
     except ValidationError as error:
-        raise min((_explained(document, one) for one in error.errors()), key=_line) from None
+        # A mistyped key is also a missing one: what is there and wrong says more than what is not there.
+        there = [one for one in error.errors() if one["type"] != "missing"] or error.errors()
+        raise min((_explained(document, one) for one in there), key=_line) from None
     pipeline = _pipeline(keys, document)
     found = [document.error(*flaw) for flaw in flaws(pipeline)]
     if found:

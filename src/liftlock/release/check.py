@@ -152,6 +152,8 @@ def _order(pipeline: Pipeline) -> Iterator[Flaw]:
     try:
         graphlib.TopologicalSorter({stage.name: stage.after for stage in pipeline.stages}).prepare()
     except graphlib.CycleError as error:
-        circle: list[str] = error.args[1]
-        position = names.index(circle[1])
-        yield Flaw(("stages", position, "after"), f"stages wait for each other: {' → '.join(circle)}")
+        circle: list[str] = error.args[1][1:]
+        first = min(circle, key=names.index)
+        start = circle.index(first)
+        shown = " → ".join([*circle[start:], *circle[:start], first])
+        yield Flaw(("stages", names.index(first), "after"), f"stages wait for each other: {shown}")

@@ -18,7 +18,7 @@ from liftlock.release.names import suggestion
 from liftlock.release.pipeline import Pipeline
 from liftlock.release.place import Destination, parse_place, parse_source, parse_tag
 
-__all__ = ["RELEASE_TYPE", "Release", "sources"]
+__all__ = ["RELEASE_TYPE", "Release", "require_images", "sources"]
 
 RELEASE_TYPE = "application/vnd.liftlock.release.v1+json"
 """The document's media type, part of the document."""
@@ -53,7 +53,7 @@ class Release:
         Raises `RefusedError` when artifact and pipeline do not name the same images, `UsageError` for a variable that
         is not well formed or that nothing uses.
         """
-        _same_images(artifact, pipeline)
+        require_images(pipeline, artifact.images, f"artifact {artifact.build or artifact.id.short}")
         given = check_variables(pipeline, variables or {})
         used = pipeline.stage_variables
         return cls(
@@ -180,8 +180,9 @@ def check_variables(pipeline: Pipeline, given: Mapping[str, str]) -> Mapping[str
     return given
 
 
-def _same_images(artifact: Artifact, pipeline: Pipeline) -> None:
-    wanted, there = set(pipeline.images), set(artifact.images)
+def require_images(pipeline: Pipeline, names: Iterable[str], what: str) -> None:
+    """Raise `RefusedError` unless these are exactly the images that the pipeline is for; ``what`` has them."""
+    wanted, there = set(pipeline.images), set(names)
     if wanted == there:
         return
     parts = []
@@ -190,7 +191,6 @@ def _same_images(artifact: Artifact, pipeline: Pipeline) -> None:
     if there - wanted:
         parts.append(f"has {', '.join(sorted(there - wanted))} besides")
     raise RefusedError(
-        f"pipeline {pipeline.name!r} is for the images {', '.join(pipeline.images)}; "
-        f"artifact {artifact.build or artifact.id.short} {' and '.join(parts)}",
+        f"pipeline {pipeline.name!r} is for the images {', '.join(pipeline.images)}; {what} {' and '.join(parts)}",
         hint="publish exactly the images that the pipeline names, or change its images",
     )
