@@ -104,7 +104,7 @@ class AuthFile:
 
     def store(self) -> str:
         """The credential helper for every other registry (``credsStore``); empty when none."""
-        return self._name("credsStore", self.content.get("credsStore", ""))
+        return self._name("credsStore", self.content.get("credsStore"))
 
     def _read_entry(self, key: str, entry: Mapping[str, Any]) -> Credential | None:
         fields = {}
@@ -141,13 +141,17 @@ class AuthFile:
         return username, password.rstrip("\0")  # old versions of Docker padded it
 
     def _table(self, name: str) -> dict[str, Any]:
-        table = self.content.get(name) or {}
+        table = self.content.get(name)
+        if table is None:
+            return {}
         if not isinstance(table, dict):
             raise ConfigError(f"{name!r} is not an object", path=self.path, line=self._line(name))
         return table
 
     def _name(self, key: str, value: object) -> str:
-        if not isinstance(value, str) or not (value == "" or is_name(value)):
+        if value is None or value == "":
+            return ""
+        if not isinstance(value, str) or not is_name(value):
             raise ConfigError(
                 f"{key!r} does not name a credential helper",
                 path=self.path,
