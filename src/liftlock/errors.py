@@ -7,6 +7,7 @@
     ├── AccessDenied              exit 4   a registry refuses these credentials
     ├── NotFound                  exit 5   what was named does not exist
     ├── Conflict                  exit 6   the world is not as expected: immutable tag, stale plan, reused build id
+    ├── WaitRanOut                exit 7   the time that --wait allowed is over
     ├── TransportError            exit 1   no usable answer: connection, TLS, time-out
     ├── RegistryError             exit 1   an answer that is an error
     │   └── Throttled             exit 1   429, or 503 with Retry-After
@@ -34,6 +35,7 @@ __all__ = [
     "Throttled",
     "TransportError",
     "UsageError",
+    "WaitRanOut",
 ]
 
 
@@ -109,6 +111,13 @@ class Conflict(LiftlockError):
     exit_code = 6
 
 
+class WaitRanOut(LiftlockError):
+    """The time that ``--wait`` allowed is over; what was done stays done."""
+
+    code = "wait-ran-out"
+    exit_code = 7
+
+
 class TransportError(LiftlockError):
     """No usable answer came: connection refused or cut, TLS, time-out, malformed HTTP."""
 
@@ -137,8 +146,9 @@ class RegistryError(LiftlockError):
 
     @property
     def temporary(self) -> bool:
-        # An upload that the registry lost is begun anew, not continued (distribution/distribution#2225).
-        return self.status == 408 or self.status >= 500 or "BLOB_UPLOAD_UNKNOWN" in self.codes
+        # An upload that the registry lost or cannot go on with is begun anew (distribution/distribution#2225).
+        lost = "BLOB_UPLOAD_UNKNOWN" in self.codes or "BLOB_UPLOAD_INVALID" in self.codes
+        return lost or self.status == 408 or self.status >= 500
 
 
 class Throttled(RegistryError):

@@ -142,6 +142,11 @@ class Targets:
             cast("RegistryTarget", target).will_write()
         return target
 
+    def add(self, target: Target) -> None:
+        """Use this target whenever its name is asked for: one that was made with more than its name says."""
+        with self._lock:
+            self._opened[target.name] = target
+
     def abort(self) -> None:
         """From another thread: every stalled call of every target raises `Cancelled`, and none is opened any more."""
         with self._lock:

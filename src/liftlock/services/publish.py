@@ -1,0 +1,175 @@
+"""Publishing: images become an artifact, pinned, canonicalised once, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from liftlock.errors import NotFound, UsageError
+from liftlock.oci.manifest import Descriptor
+from liftlock.release.artifact import Artifact
+from liftlock.release.release import require_images
+from liftlock.services.project import Project
+from liftlock.services.session import Session
+from liftlock.store.artifacts import Origin, Published
+from liftlock.store.memories import LayerMemory
+from liftlock.targets.layout import LayoutTarget
+from liftlock.targets.locate import Location
+from liftlock.transfer.events import Cancel, OnEvent, ignore
+from liftlock.transfer.execute import execute
+from liftlock.transfer.model import CopyRequest
+from liftlock.transfer.plan import make_plan
+from liftlock.transfer.survey import survey
+
+__all__ = ["Build", "artifact_json", "export", "publish"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What made the images."""
+
+    id: str = ""
+    commit: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def publish(
+    project: Project,
+    session: Session,
+    sources: Mapping[str, str],
+    build: Build,
+    *,
+    on_event: OnEvent = ignore,
+    cancel: Cancel | None = None,
+) -> Published:
+    """Make an artifact of the images named in ``sources`` (name → location) and keep it.
+
+    What comes from a file is stored; what a registry holds is pinned to its digest, and stored when the pipeline names
+    a store. Publishing the same again gives the same artifact. Raises `Conflict` when this build id has published other
+    content before; `RefusedError` when the pipeline is for other images.
+    """
+    if project.known_pipeline is not None:
+        require_images(project.known_pipeline, sources, "what is published")
+    images, origins = _bring(project, session, sources, on_event, cancel)
+    artifact = Artifact(images=images, build=build.id, commit=build.commit, links=build.links, labels=build.labels)
+    return record(project, session, artifact, origins)
+
+
+def record(project: Project, session: Session, artifact: Artifact, origins: Mapping[str, Origin]) -> Published:
+    """Keep an artifact whose content is where ``origins`` says: tags, document, last the row that makes it known."""
+    with project.home.store.read() as tx:
+        earlier = tx.artifacts.of_build(project.namespace, artifact.build) if artifact.build else None
+    if earlier is not None and earlier.artifact.digests == artifact.digests:
+        artifact = earlier.artifact
+    elif earlier is None:
+        _keep(project, session, artifact, origins)
+    with project.home.store.begin() as tx:
+        return tx.artifacts.publish(artifact, project.namespace, origins)
+
+
+def _bring(
+    project: Project, session: Session, sources: Mapping[str, str], on_event: OnEvent, cancel: Cancel | None
+) -> tuple[dict[str, Descriptor], dict[str, Origin]]:
+    """Pin every image, and bring to the store what belongs there. No tag is set yet: a tag names its artifact."""
+    requests: dict[str, CopyRequest] = {}
+    images: dict[str, Descriptor] = {}
+    origins: dict[str, Origin] = {}
+    for name, text in sources.items():
+        location = Location.parse(text)
+        if location.kind == "registry" and not project.stores_everything:
+            images[name] = _pinned(session, location)
+            origins[name] = Origin(source=f"{location.target}@{images[name].digest}")
+            continue
+        if location.kind == "docker-archive":
+            _open_archive(project, session, location.target, name)
+        reference = location.reference or ("latest" if location.kind == "registry" else "")
+        requests[name] = CopyRequest(location.target, reference, project.artifacts.target(name))
+    if requests:
+        plan = make_plan(survey(list(requests.values()), session.targets, cancel=cancel))
+        execute(plan, session.targets, state=session.folders.state, on_event=on_event, cancel=cancel)
+        for (name, request), image in zip(requests.items(), plan.images, strict=True):
+            assert image.root is not None, "without tags, the root is always fetched"  # noqa: S101
+            images[name] = image.root.descriptor
+            in_registry = Location.parse(sources[name]).kind == "registry"
+            pinned = f"{request.source}@{image.target_digest}" if in_registry else ""
+            origins[name] = Origin(stored=request.destination, source=pinned)
+    return {name: images[name] for name in sources}, origins
+
+
+def _pinned(session: Session, location: Location) -> Descriptor:
+    # The manifest, not just its digest: the artifact says its exact size, and it has to be one we can promote.
+    return session.targets.open(location.target).manifest(location.reference or "latest").descriptor
+
+
+def _open_archive(project: Project, session: Session, target: str, image: str) -> None:
+    """Have an archive put its compressed layers straight into the store, and remember what they became."""
+    from liftlock.targets.docker_archive import DockerArchive
+
+    store = LayoutTarget(project.artifacts.target(image).removeprefix("oci:"))
+    archive = DockerArchive(target.partition(":")[2], scratch=store, remember=LayerMemory(project.home.store))
+    session.targets.add(archive)
+
+
+def _keep(project: Project, session: Session, artifact: Artifact, origins: Mapping[str, Origin]) -> None:
+    for name, origin in origins.items():
+        if origin.stored:
+            store = session.targets.open_writable(origin.stored)
+            store.put_manifest(store.manifest(artifact.images[name].digest), project.artifacts.tag(artifact, name))
+    if any(origin.stored for origin in origins.values()):
+        project.artifacts.put(artifact)
+
+
+def export(
+    project: Project,
+    session: Session,
+    text: str,
+    destination: str,
+    *,
+    on_event: OnEvent = ignore,
+    cancel: Cancel | None = None,
+) -> Published:
+    """Write an artifact's images into one layout or archive, each under its name as tag."""
+    location = Location.parse(destination)
+    if location.kind not in ("oci", "oci-archive") or location.reference:
+        raise UsageError(f"{destination!r} is no place to export to", hint="write oci:FOLDER or oci-archive:FILE")
+    with project.home.store.read() as tx:
+        published = tx.artifacts.find(text, project.namespace)
+    requests = [
+        CopyRequest(_holder(published, name), image.digest, location.target, (name,))
+        for name, image in published.artifact.images.items()
+    ]
+    plan = make_plan(survey(requests, session.targets, cancel=cancel))
+    execute(plan, session.targets, state=session.folders.state, on_event=on_event, cancel=cancel)
+    return published
+
+
+def _holder(published: Published, name: str) -> str:
+    origin = published.origins[name]
+    if origin.stored:
+        return origin.stored
+    if not origin.source:
+        raise NotFound(f"nothing is known of where image {name!r} is kept", hint="publish the artifact again")
+    return Location.parse(origin.source).target
+
+
+def artifact_json(published: Published) -> dict[str, Any]:
+    """An artifact for programs."""
+    artifact = published.artifact
+    return {
+        "id": artifact.id,
+        "build": artifact.build,
+        "commit": artifact.commit,
+        "links": dict(artifact.links),
+        "labels": dict(artifact.labels),
+        "images": {
+            name: {
+                **image.to_json(),
+                "stored": published.origins[name].stored,
+                "source": published.origins[name].source,
+            }
+            for name, image in artifact.images.items()
+        },
+        "publishedAt": published.published_at.isoformat(),
+    }
