@@ -18,7 +18,7 @@ from liftlock.transfer.events import Cancel
 if TYPE_CHECKING:
     from liftlock.services.session import Session
 
-__all__ = ["Invocation", "pass_invocation"]
+__all__ = ["Format", "Invocation", "pass_invocation"]
 
 Format = Literal["text", "json", "ndjson"]
 

@@ -16,7 +16,7 @@ import click
 from click.exceptions import Abort, Exit, NoArgsIsHelpError
 
 from liftlock.cli.commands import liftlock
-from liftlock.cli.invocation import Invocation
+from liftlock.cli.invocation import Format, Invocation
 from liftlock.errors import ConfigError, LiftlockError, RegistryError
 
 __all__ = ["run"]
@@ -45,8 +45,20 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.write("\n")
         return 128 + signal.SIGINT
     except Exception as error:  # noqa: BLE001 - the last place where an error can still be told in one sentence
+        if isinstance(error, click.UsageError) and invocation.output == "text":
+            # Click reads options only once it knows all of them.
+            invocation.output = _output(arguments)
         return _fail(error, invocation)
     return 0
+
+
+def _output(arguments: Sequence[str]) -> Format:
+    """The format that arguments ask for which are wrong as a whole."""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        value = following if word in {"-o", "--output"} else word.removeprefix("--output=").removeprefix("-o")
+        if value in {"json", "ndjson"} and value != word:
+            return "json"
+    return "text"
 
 
 def _fail(error: Exception, invocation: Invocation) -> int:

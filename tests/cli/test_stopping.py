@@ -1,0 +1,104 @@
+"""SIGINT and SIGTERM: once stops cleanly, twice at once; the same command goes on later."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+
+from tests.conftest import MakeFront, NewRepository
+from tests.support import faults, remote
+from tests.support.images import Image
+from tests.support.processes import command, environment, liftlock, started
+from tests.support.registry import Registry
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.acceptance
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("where", ["/manifests/v1", "/blobs/sha256"])
+def test_a_stalled_copy_stops_when_asked(
+    registry: Registry,
+    repo: str,
+    image: Image,
+    make_front: MakeFront,
+    new_repo: NewRepository,
+    number: signal.Signals,
+    code: int,
+    where: str,
+) -> None:
+    front = make_front(registry)
+    stalled = front.rule("GET", where, faults.Stall())
+    destination = new_repo()
+    pair = (f"{front.host}/{repo}:v1", f"{registry.host}/{destination}:v1")
+
+    with started("copy", *pair) as process:
+        stalled.wait()
+        process.send_signal(number)
+        out, err = process.communicate()
+
+    assert process.returncode == code, err
+    assert out == b""
+    assert b"error: " in err
+    assert b"Traceback" not in err
+    assert remote.digest_of(registry, destination, "v1") is None
+
+    front.clear()
+    assert image.digest in liftlock("copy", *pair).out
+
+
+def test_asked_twice_it_ends_at_once(
+    registry: Registry, repo: str, image: Image, make_front: MakeFront, new_repo: NewRepository
+) -> None:
+    """A first request that takes its time (here: a stopped process wakes to both) does not keep the second waiting."""
+    assert image.digest
+    front = make_front(registry)
+    stalled = front.rule("GET", "/blobs/sha256", faults.Stall(), times=None)
+
+    with started("copy", f"{front.host}/{repo}:v1", f"{registry.host}/{new_repo()}:v1") as process:
+        stalled.wait()
+        process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
+        process.communicate()
+
+    assert process.returncode in {130, 143}
+
+
+def test_a_stalled_listing_stops_too(registry: Registry, repo: str, image: Image, make_front: MakeFront) -> None:
+    assert image.digest
+    front = make_front(registry)
+    stalled = front.rule("GET", "/tags/list", faults.Stall())
+
+    with started("ls", f"{front.host}/{repo}", "-o", "json") as process:
+        stalled.wait()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+
+    assert (process.returncode, out) == (130, b"")
+    assert b'"code": "cancelled"' in err
+
+
+def test_interrupting_a_question_answers_no(registry: Registry, repo: str, image: Image) -> None:
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        command(["delete", f"{registry.host}/{repo}@{image.digest}"]),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment(),
+        start_new_session=True,
+    )
+    os.close(terminal)
+    shown = bytearray()
+    until(lambda: shown.extend(os.read(controller, 4096)) or b"Delete" in shown, "the question")
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(20) == 130
+    os.close(controller)
+    assert remote.digest_of(registry, repo, "v1") == image.digest
