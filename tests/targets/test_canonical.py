@@ -19,6 +19,8 @@ from liftlock.oci.manifest import Descriptor
 from liftlock.targets import canonical
 from liftlock.targets.canonical import Compressed
 from liftlock.targets.compression import zlib_recipe
+from liftlock.targets.docker_archive import DockerArchive
+from liftlock.targets.layout import LayoutTarget
 from liftlock.targets.scratch import BlobWriter, TemporaryBlobs
 from tests.support import archives
 from tests.support.archives import Tar
@@ -70,6 +72,10 @@ def write_image(
     return file
 
 
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 def test_equal_layers_are_compressed_once(tmp_path: Path, open_docker: OpenDocker, scratch: Counting) -> None:
     one, two, empty = some_bytes(9000), some_bytes(5000, 1), bytes(1024)
     file = write_image(tmp_path / "saved.tar", one, empty, two, empty, one)
@@ -83,6 +89,28 @@ def test_equal_layers_are_compressed_once(tmp_path: Path, open_docker: OpenDocke
 
 def test_an_image_without_layers_is_one(tmp_path: Path, open_docker: OpenDocker) -> None:
     assert open_docker(write_image(tmp_path / "saved.tar")).manifest("").layers == ()
+
+
+def test_layers_are_compressed_straight_into_a_layout(tmp_path: Path, open_docker: OpenDocker) -> None:
+    file = write_image(tmp_path / "saved.tar", some_bytes(9000), bytes(70_000))
+    layout = LayoutTarget(str(tmp_path / "layout"))
+    archive = open_docker(file, scratch=layout)
+
+    manifest = archive.manifest("")
+
+    assert manifest == open_docker(file).manifest("")
+    assert all(layout.has_blob(layer.digest) for layer in manifest.layers)
+    for blob in manifest.blobs:
+        assert Digest.of(read_all(archive.open_blob(blob))) == blob.digest
+    assert {layer.digest.hex for layer in manifest.layers} == names_in(tmp_path / "layout/blobs/sha256")
+
+
+def test_a_layer_that_fails_leaves_nothing_in_a_layout(tmp_path: Path, open_docker: OpenDocker) -> None:
+    file = write_image(tmp_path / "saved.tar", some_bytes(9000), diff_ids=[Digest.of(b"what it was")])
+
+    with pytest.raises(CorruptContent):
+        open_docker(file, scratch=LayoutTarget(str(tmp_path / "layout"))).manifest("")
+    assert not names_in(tmp_path / "layout/blobs/sha256")
 
 
 def test_memory_stays_flat(tmp_path: Path, open_docker: OpenDocker) -> None:
@@ -123,7 +151,7 @@ def test_abort_ends_the_work_and_all_later_work(
 ) -> None:
     image = make_image(tmp_path / "layout", "1", layers=3, layer_bytes=3_000_000)
     file = dialect(tmp_path / "saved.tar", {REFERENCE: image})
-    archive = open_docker(file, scratch=scratch, on_progress=lambda *_: archive.abort())
+    archive: DockerArchive = open_docker(file, scratch=scratch, on_progress=lambda *_: archive.abort())
 
     with pytest.raises(Cancelled):
         archive.resolve("")

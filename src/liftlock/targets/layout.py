@@ -18,8 +18,9 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from liftlock.errors import Cancelled, CorruptContent, NotFound, UsageError
+from liftlock.errors import Cancelled, CorruptContent, LiftlockError, NotFound, UsageError
 from liftlock.oci.digest import HEX_LENGTH, Digest
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.targets.base import MAX_METADATA, BlobReader, BlobSource, Placed
@@ -35,6 +36,9 @@ from liftlock.targets.files import (
 )
 from liftlock.targets.image_layout import ImageLayout
 from liftlock.targets.layout_index import MAX_INDEX, LayoutIndex, check_layout_version
+
+if TYPE_CHECKING:
+    from liftlock.targets.scratch import BlobWriter
 
 __all__ = ["LayoutTarget"]
 
@@ -107,6 +111,11 @@ class LayoutTarget(ImageLayout):
         except CorruptContent:  # damaged on its way, perhaps: one fresh attempt
             self._write(blob, source)
         return Placed.COPIED
+
+    def new_blob(self) -> BlobWriter:
+        """A blob whose writer will know its digest only at the end (`targets.scratch.Scratch`)."""
+        self._make()
+        return _Nameless(self)
 
     def delete_manifest(self, digest: Digest) -> None:
         """As `WritableTarget.delete_manifest`. Blobs stay: others may use them."""
@@ -241,6 +250,36 @@ class LayoutTarget(ImageLayout):
 
     def _path(self, digest: Digest) -> str:
         return _blob_path(self.path, digest)
+
+
+class _Nameless:
+    """A `BlobWriter`: a file of the layout without a name, until it gets its digest."""
+
+    def __init__(self, layout: LayoutTarget) -> None:
+        self._layout = layout
+        try:
+            self._file = NewFile(os.path.join(layout.path, "blobs", "sha256", "new"))
+        except OSError as error:
+            raise self._trouble(error) from error
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._trouble(error) from error
+
+    def commit(self, digest: Digest) -> None:
+        self._file.path = _blob_path(self._layout.path, digest)
+        try:
+            self._file.keep()
+        except OSError as error:
+            raise self._trouble(error) from error
+
+    def discard(self) -> None:
+        self._file.close()
+
+    def _trouble(self, error: OSError) -> LiftlockError:
+        return file_error(error, f"a blob of {self._layout.path} cannot be written")
 
 
 def _blob_path(layout: str, digest: Digest) -> str:

@@ -58,7 +58,7 @@ class TemporaryBlobs:
         return MemberReader(file, self.folder, blob.digest, Member("file", 0, os.fstat(file.fileno()).st_size))
 
     def new_blob(self) -> BlobWriter:
-        return _Unnamed(self)
+        return _Unnamed(self.folder, self._files)
 
     def close(self) -> None:
         """Give back the files, and with them the room on disk."""
@@ -67,12 +67,13 @@ class TemporaryBlobs:
 
 
 class _Unnamed:
-    def __init__(self, home: TemporaryBlobs) -> None:
+    def __init__(self, folder: str, files: dict[Digest, FileIO]) -> None:
         import tempfile
 
-        self._home = home
+        self._folder = folder
+        self._files = files
         try:
-            self._file: FileIO = tempfile.TemporaryFile(dir=home.folder, buffering=0)  # noqa: SIM115
+            self._file: FileIO = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         except OSError as error:
             raise self._trouble(error) from error
         self._kept = False
@@ -86,7 +87,7 @@ class _Unnamed:
             raise self._trouble(error) from error
 
     def commit(self, digest: Digest) -> None:
-        if self._home._files.setdefault(digest, self._file) is self._file:  # noqa: SLF001
+        if self._files.setdefault(digest, self._file) is self._file:
             self._kept = True
         else:
             self._file.close()
@@ -97,6 +98,6 @@ class _Unnamed:
 
     def _trouble(self, error: OSError) -> LiftlockError:
         return LiftlockError(
-            f"a layer cannot be written in {self._home.folder}: {error.strerror}",
+            f"a layer cannot be written in {self._folder}: {error.strerror}",
             hint="set TMPDIR to a folder with room for the image",
         )
