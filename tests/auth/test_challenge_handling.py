@@ -116,6 +116,15 @@ def test_a_registry_that_hides_from_strangers_is_told_who_asks(transport: Transp
     assert [request.status for request in front.requests()] == [403, 401, 404]
 
 
+def test_credentials_that_do_not_fit_leave_the_answer_as_it_is(transport: Transport, front: Front) -> None:
+    front.rule("GET", "/tags/", faults.error(403, "DENIED"), times=None)
+    authorizer = Authorizer(transport, Keys(CI._replace(kind="identity-token")))
+
+    assert [ask(authorizer, front.host, tags("one"), pull("one")) for _ in range(2)] == [403, 403]
+
+    assert front.count("GET", "^/v2/$") == 1
+
+
 def test_an_open_registry_is_asked_for_its_challenge_once_at_most(
     transport: Transport, registry: Registry, make_front: MakeFront
 ) -> None:
@@ -172,6 +181,21 @@ def test_only_unknown_challenges_end_in_a_clear_refusal(transport: Transport, fr
 
     with pytest.raises(AccessDenied, match="refuses pull of one"):
         ask(Authorizer(transport, Keys(CI)), front.host, tags("one"), pull("one"))
+
+
+def test_a_registry_that_asks_for_something_else_every_time_is_given_up(
+    transport: Transport, front: Front, make_token_server: MakeTokenServer
+) -> None:
+    bearer = f'Bearer realm="{make_token_server(identity_token=PASSWORD).realm}"'
+    for nth in range(1, 20):
+        front.rule("GET", "/tags/", faults.unauthorized("Basic" if nth % 2 else bearer), nth=nth)
+    authorizer = Authorizer(transport, Keys(CI._replace(kind="identity-token")))
+
+    for _ in range(2):
+        with pytest.raises(AccessDenied):
+            ask(authorizer, front.host, tags("one"), pull("one"))
+
+    assert front.count("GET", "/tags/") <= 4
 
 
 # --- remembered challenges that are wrong -----------------------------------------------------------------------------

@@ -77,8 +77,8 @@ class Session:
         self._offer = _remembered(transport.memory.get(registry, "challenge"))
         self._confirmed = False
         """Whether the registry itself made the offer in this operation; a remembered one may be outdated."""
-        self._open = False
-        """Whether it makes no offer at all, not even when it is asked for one."""
+        self._asked = False
+        """Whether it was asked for an offer that its other answers do not make."""
         self._wanted: list[Scope] = []
         self._tokens: list[Token] = []
         self._alone = False
@@ -106,21 +106,20 @@ class Session:
                 return response  # what a redirect's target asks for is not the registry's word
             if response.status in (403, 404) and self._may_be_hiding(scope, attempt):
                 response.close()
-                challenges, said = self._ping(), ""
-                self._open = not challenges
-                if self._open:
-                    continue
-            elif response.status == 401:
-                challenges, said = _challenges(response), _said(response)
-                challenges = challenges if choose(challenges) else self._ping()
-            else:
+                self._asked = True
+                refused, attempt = attempt, self._answer(self._ping(), scope, attempt)
+                continue
+            if response.status != 401:
                 if refused is not None:
                     self._learn(refused, attempt)
                 return response
-            if attempt.header and refused is not None and refused.header:
+            challenges, said = _challenges(response), _said(response)
+            challenges = challenges if choose(challenges) else self._ping()
+            renewed = attempt.header and refused is not None and refused.header
+            if renewed or choose(challenges) is None:
                 raise self._denied(scope, attempt, said)
             refused, attempt = attempt, self._answer(challenges, scope, attempt)
-            if attempt.header == refused.header:
+            if attempt.header in ("", refused.header):
                 raise self._denied(scope, attempt, said)
 
     # --- sending --------------------------------------------------------------------------------------------------
@@ -141,7 +140,7 @@ class Session:
 
     def _may_be_hiding(self, scope: Scope | None, attempt: Attempt) -> bool:
         """Whether this may be a registry that shows strangers less, and does not tell them that it knows others."""
-        return not attempt.header and not self._open and self._credential(scope) is not None
+        return not attempt.header and not self._asked and self._credential(scope) is not None
 
     def _learn(self, refused: Attempt, attempt: Attempt) -> None:
         """Remember what has just worked."""
