@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from liftlock.errors import CorruptContent, LiftlockError, NotFound, UsageError
-from liftlock.oci.digest import Digest
+from liftlock.oci.digest import HEX_LENGTH, Digest
 from liftlock.oci.distribution import fallback_tag
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.transfer.events import Cancel
@@ -81,7 +81,9 @@ class _Image:
 
     def __init__(self, request: CopyRequest) -> None:
         self.request = request
-        self.pinned = Digest(request.reference) if ":" in request.reference else None
+        # In a docker archive, `app:1` is a name as well.
+        pinned = request.reference.partition(":")[0] in HEX_LENGTH
+        self.pinned = Digest(request.reference) if pinned else None
         self.tags: dict[str, Digest | None] = {}
         self.source_digest: Digest
         if self.pinned:
