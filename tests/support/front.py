@@ -574,6 +574,6 @@ def _exactly(source: IO[bytes], size: int) -> Iterator[bytes]:
     while size:
         part = source.read1(min(size, _CHUNK)) if hasattr(source, "read1") else source.read(min(size, _CHUNK))
         if not part:
-            raise ConnectionResetError("the client ended in the middle of its request")
+            raise Cut(reset=False)  # by the client, in the middle of its request
         size -= len(part)
         yield part
