@@ -18,6 +18,7 @@ PACKAGES: Mapping[str, str] = {
     "docker-registry": "docker-registry",
     "skopeo": "skopeo",
     "podman": "podman",
+    "umoci": "umoci",
     "htpasswd": "apache2-utils",
 }
 """Program → Debian package that has it."""

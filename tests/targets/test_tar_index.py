@@ -336,7 +336,7 @@ def test_members_are_counted(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     "record",
-    [b"", b"10 path=a", b"3 a=", b"99 path=a\n", b"x path=a\n", b"12 path\0=ab\n", b"12 path=a\0b\n", b"-1 a=b\n"],
+    [b"", b"8 path=a", b"3 a=", b"99 path=a\n", b"x path=a\n", b"12 path\0=ab\n", b"12 path=a\0b\n", b"-1 a=b\n"],
 )
 def test_malformed_extended_headers_are_refused(file: Path, record: bytes) -> None:
     with Tar(file) as tar:
