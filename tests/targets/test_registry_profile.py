@@ -105,7 +105,12 @@ def test_a_pace_gives_each_caller_a_turn_of_its_own() -> None:
     now = 0.0
     waits: list[float] = []
     pace = Pace(10, clock=lambda: now)
-    pace._stopped.wait = lambda timeout=None: bool(waits.append(timeout or 0.0))  # type: ignore[method-assign]
+
+    def wait(timeout: float | None = None) -> bool:
+        waits.append(timeout or 0.0)
+        return False
+
+    pace._stopped.wait = wait  # type: ignore[method-assign]
 
     for _ in range(3):
         pace.wait()

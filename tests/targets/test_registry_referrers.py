@@ -45,8 +45,8 @@ def subject(front: Front, registry: Registry, repo: str, target: RegistryTarget)
     return manifest
 
 
-def put(registry: Registry, repo: str, manifest: Manifest, tag: str | None = None) -> None:
-    remote.put_manifest(registry, repo, tag or manifest.digest, manifest.raw, manifest.media_type)
+def put(place: Registry | str, repo: str, manifest: Manifest, tag: str | None = None) -> None:
+    remote.put_manifest(place, repo, tag or manifest.digest, manifest.raw, manifest.media_type)
 
 
 def listing(entries: Sequence[Descriptor], following: str | None = None) -> Action:
@@ -116,11 +116,11 @@ def test_an_error_of_the_api_is_not_taken_for_its_absence(
     ids=["404", "405", "page"],
 )
 def test_without_an_api_the_fallback_tag_is_read_and_the_api_not_asked_again(
-    front: Front, registry: Registry, repo: str, target: RegistryTarget, subject: Manifest, answer: Action
-) -> None:  # fmt: skip
+    front: Front, repo: str, target: RegistryTarget, subject: Manifest, answer: Action
+) -> None:
     (referrer,) = some_referrers(subject, 1)
-    put(registry, repo, referrer)
-    put(registry, repo, index_of(referrer), fallback_tag(subject.digest))
+    put(front.host, repo, referrer)
+    put(front.host, repo, index_of(referrer), fallback_tag(subject.digest))
     front.rule("GET", "/referrers/", answer, times=None)
 
     for _ in range(2):
