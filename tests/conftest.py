@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.certificates import Authority
 from tests.support.front import Front
@@ -23,6 +24,10 @@ _UNWANTED = (
     "SSL_CERT_", "XDG_", "CI_",
 )  # fmt: skip
 _UNWANTED_NAMES = {"ci", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "no_color", "force_color", "columns"}
+
+# No test asserts a time, and Hypothesis's deadline would be one: machines are slow when they are busy.
+settings.register_profile("liftlock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("liftlock")
 
 
 class MakeRegistry(Protocol):

@@ -233,7 +233,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6))
 def test_any_yaml_is_a_pipeline_without_flaws_or_a_config_error(content: dict[str, object]) -> None:
     document = {"pipeline": "demo", "images": ["web"], "stages": [{"name": "dev", "to": "a/b", "tags": ["x"]}]}
@@ -244,7 +244,7 @@ def test_any_yaml_is_a_pipeline_without_flaws_or_a_config_error(content: dict[st
     assert Pipeline.parse(pipeline.document, pipeline.id) == pipeline
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.text(alphabet="ab:{}[]&*!-?|>'\"#\n \t%@,0\x00\x85\u2028é"))
 def test_any_text_is_answered(text: str) -> None:
     with pytest.raises(ConfigError):

@@ -239,7 +239,7 @@ class Journey(RuleBasedStateMachine):
             assert self.last.get((of.id, to)) is not OK
 
 
-Journey.TestCase.settings = settings(max_examples=50)
+Reducer.TestCase.settings = Journey.TestCase.settings = settings(max_examples=50)
 TestJourney = Journey.TestCase
 
 
