@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -41,14 +41,21 @@ class Invocation:
         """The signal that asked to stop; 0 while none did."""
 
     @contextmanager
-    def session(self, *, verify: Literal["auto", "destination", "client"] = "auto") -> Iterator[Session]:
+    def session(
+        self,
+        *,
+        verify: Literal["auto", "destination", "client"] = "auto",
+        plain_http: Sequence[str] = (),
+        ca_files: Mapping[str, str] | None = None,
+    ) -> Iterator[Session]:
         """A session with this run's options. While inside, SIGINT and SIGTERM stop it: once cleanly, twice at once."""
         from liftlock.services.session import Session
 
         session = Session(
             os.environ,
-            plain_http=self.plain_http,
+            plain_http=(*self.plain_http, *plain_http),
             ca_file=self.ca_file,
+            ca_files=ca_files,
             client_cert=self.client_cert,
             client_key=self.client_key,
             verify=verify,

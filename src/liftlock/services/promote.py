@@ -198,7 +198,7 @@ def _requests(project: Project, session: Session, release: Release, stage: str) 
 
 
 class _Holders:
-    """Finds the cheapest place that verifiably holds an image: where the destination can mount from, if there is one."""
+    """Finds the cheapest place that verifiably holds an image: one that the destination can mount from, if any."""
 
     def __init__(self, project: Project, session: Session, release: Release, stage: str) -> None:
         self._session = session

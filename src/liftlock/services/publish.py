@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from liftlock.transfer.model import CopyRequest
 from liftlock.transfer.plan import make_plan
 from liftlock.transfer.survey import survey
 
-__all__ = ["Build", "artifact_json", "export", "publish"]
+__all__ = ["Build", "all_artifacts", "artifact_json", "export", "find_artifact", "publish", "record"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +134,7 @@ def export(
     location = Location.parse(destination)
     if location.kind not in ("oci", "oci-archive") or location.reference:
         raise UsageError(f"{destination!r} is no place to export to", hint="write oci:FOLDER or oci-archive:FILE")
-    with project.home.store.read() as tx:
-        published = tx.artifacts.find(text, project.namespace)
+    published = find_artifact(project, text)
     requests = [
         CopyRequest(_holder(published, name), image.digest, location.target, (name,))
         for name, image in published.artifact.images.items()
@@ -152,6 +151,18 @@ def _holder(published: Published, name: str) -> str:
     if not origin.source:
         raise NotFound(f"nothing is known of where image {name!r} is kept", hint="publish the artifact again")
     return Location.parse(origin.source).target
+
+
+def find_artifact(project: Project, text: str) -> Published:
+    """The artifact that a text names: by build id, by id, or by how its id begins. Raises `NotFound`, `UsageError`."""
+    with project.home.store.read() as tx:
+        return tx.artifacts.find(text, project.namespace)
+
+
+def all_artifacts(project: Project) -> Sequence[Published]:
+    """What was published here, the newest first."""
+    with project.home.store.read() as tx:
+        return tx.artifacts.all()
 
 
 def artifact_json(published: Published) -> dict[str, Any]:

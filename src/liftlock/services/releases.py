@@ -18,7 +18,15 @@ from liftlock.services.session import Session
 from liftlock.store.artifacts import Origin
 from liftlock.store.releases import Created
 
-__all__ = ["create_release", "pin_release", "release_json"]
+__all__ = [
+    "all_releases",
+    "candidates",
+    "create_release",
+    "find_release",
+    "history_of",
+    "pin_release",
+    "release_json",
+]
 
 
 def create_release(project: Project, artifact: str, variables: Mapping[str, str]) -> Created:
@@ -85,6 +93,32 @@ def _pinned_references(
 def _stage_variables(pipeline: Pipeline, variables: Mapping[str, str]) -> dict[str, str]:
     """What only the source used has done its work."""
     return {name: value for name, value in variables.items() if name in pipeline.stage_variables}
+
+
+def find_release(project: Project, text: str) -> Created:
+    """The release that a text names: by build id, by id, or by how its id begins. Raises `NotFound`, `UsageError`."""
+    with project.home.store.read() as tx:
+        return tx.releases.find(text, project.pipeline.name)
+
+
+def all_releases(project: Project) -> Sequence[Created]:
+    """The pipeline's releases, the newest first."""
+    with project.home.store.read() as tx:
+        return tx.releases.of(project.pipeline.name)
+
+
+def history_of(project: Project) -> Sequence[Promotion]:
+    """Every promotion of the pipeline."""
+    with project.home.store.read() as tx:
+        return tx.promotions.history(project.pipeline.name)
+
+
+def candidates(project: Project, stage: str) -> list[str]:
+    """The names of the releases that may go to a stage now, the newest first."""
+    history = history_of(project)
+    found = [created.release for created in all_releases(project)]
+    known = [each for each in found if any(each_stage.name == stage for each_stage in each.pipeline.stages)]
+    return [each.name for each in known if stage in next_stages(each, history)]
 
 
 def release_json(created: Created, history: Sequence[Promotion]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ Opened = TypeVar("Opened", bound=_Closable)
 class Session:
     """Registries, layouts and archives as one user sees them. One per operation; close it.
 
-    ``env`` is the environment, given explicitly. ``on_request`` is told of each request, in one line without secrets.
+    ``env`` is the environment, given explicitly; ``ca_files`` are the authorities of single hosts. ``on_request`` is
+    told of each request, in one line without secrets.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Session:
         *,
         plain_http: Sequence[str] = (),
         ca_file: str = "",
+        ca_files: Mapping[str, str] | None = None,
         client_cert: str = "",
         client_key: str = "",
         verify: Literal["auto", "destination", "client"] = "auto",
@@ -53,6 +55,7 @@ class Session:
         self.verify = verify
         self._plain_http = plain_http
         self._tls = (ca_file, client_cert, client_key)
+        self._ca_files = ca_files or {}
         self._on_request = on_request
         self._lock = Lock()
         self._opened: list[_Closable] = []
@@ -72,6 +75,7 @@ class Session:
         default = settings.default_tls
         settings = settings._replace(
             plain_http=settings.plain_http | set(self._plain_http),
+            tls={**settings.tls, **{host: TlsFiles(ca_file) for host, ca_file in self._ca_files.items()}},
             default_tls=TlsFiles(*(flag or known for flag, known in zip(self._tls, default, strict=True))),
         )
         cache = self.folders.cache

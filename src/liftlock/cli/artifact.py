@@ -1,0 +1,187 @@
+"""`liftlock artifact`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from liftlock.cli.commands import SETTINGS
+from liftlock.cli.invocation import Invocation, pass_invocation
+from liftlock.cli.lazy import Verb
+from liftlock.cli.options import debug_option, network_options, output_option
+from liftlock.cli.output import document, fields, line, table
+from liftlock.cli.progress import Mode, watcher
+from liftlock.cli.project import assignments, file_option, opened
+
+if TYPE_CHECKING:
+    from liftlock.services.publish import Build
+    from liftlock.store.artifacts import Published
+
+__all__ = ["artifact"]
+
+progress_option = click.option(
+    "--progress", type=click.Choice(get_args(Mode)), default="auto", show_default=True, help="How progress is shown."
+)
+
+
+@click.group(context_settings=SETTINGS)
+def artifact() -> None:
+    """Publish what a build made, and look at what was published."""
+
+
+@artifact.command(
+    cls=Verb,
+    examples=(
+        "liftlock artifact publish web=docker-archive:web.tar worker=docker-archive:worker.tar --build 42",
+        "liftlock artifact publish app=oci:build/app:1.4 --commit 3f2c1e --label team=shop",
+        "liftlock artifact publish app=registry.example/app:ci",
+    ),
+)
+@click.argument("images", metavar="NAME=SOURCE...", nargs=-1, required=True)
+@click.option("--build", metavar="ID", help="The build's id. In CI it is known.")
+@click.option("--commit", metavar="COMMIT", help="The commit that was built. In CI it is known.")
+@click.option("--url", metavar="URL", help="The build's page. In CI it is known.")
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label of the artifact (repeatable).")
+@progress_option
+@file_option
+@output_option("text", "json")
+@network_options
+@pass_invocation
+def publish(
+    invocation: Invocation,
+    *,
+    images: tuple[str, ...],
+    build: str | None,
+    commit: str | None,
+    url: str | None,
+    labels: tuple[str, ...],
+    progress: Mode,
+    file: str | None,
+) -> None:
+    """Publish images as an immutable artifact.
+
+    What comes from a docker-save tar is brought into the form that registries hold, once; from then on its digests
+    never change. Images of a registry are pinned to their digests, and stored too when the pipeline names a store. A
+    build id stands for one content for ever: used again for other images it is refused.
+
+    SOURCE is docker-archive:FILE[:REFERENCE], oci:DIR[:TAG], oci-archive:FILE[:TAG] or a registry's image.
+    """
+    from liftlock.services import publish as service
+
+    sources = assignments(images, "image")
+    made = build_of(build, commit, url, assignments(labels, "label"))
+    watch = watcher(progress, invocation.output, os.environ, sys.stderr)
+    with opened(invocation, file) as (project, session), watch:
+        published = service.publish(project, session, sources, made, on_event=watch, cancel=invocation.cancel)
+    show_artifact(invocation, published)
+
+
+def build_of(build: str | None, commit: str | None, url: str | None, labels: dict[str, str]) -> Build:
+    """What made the images: as given, else as the surrounding CI system says."""
+    from liftlock.release.build_facts import build_facts
+    from liftlock.services.publish import Build
+
+    facts = build_facts(os.environ)
+    page = url if url is not None else facts.url
+    return Build(
+        id=build if build is not None else facts.build,
+        commit=commit if commit is not None else facts.commit,
+        links={"build": page} if page else {},
+        labels=labels,
+    )
+
+
+@artifact.command(name="list", cls=Verb, examples=("liftlock artifact list", "liftlock artifact list -o json"))
+@file_option
+@output_option("text", "json")
+@debug_option
+@pass_invocation
+def list_(invocation: Invocation, file: str | None) -> None:
+    """List the artifacts that were published here, the newest first."""
+    from liftlock.services.project import Project
+    from liftlock.services.publish import all_artifacts, artifact_json
+
+    with Project(file) as project:
+        found = all_artifacts(project)
+    if invocation.output == "json":
+        document("ArtifactList", {"artifacts": [artifact_json(each) for each in found]})
+        return
+    rows = [
+        [
+            each.artifact.id.short,
+            each.artifact.build or "-",
+            each.artifact.commit[:12] or "-",
+            f"{each.published_at:%Y-%m-%d %H:%M}",
+            ", ".join(each.artifact.images),
+        ]
+        for each in found
+    ]
+    if rows:
+        table([["ARTIFACT", "BUILD", "COMMIT", "PUBLISHED (UTC)", "IMAGES"], *rows])
+    else:
+        sys.stderr.write("nothing was published here yet: liftlock artifact publish\n")
+
+
+@artifact.command(cls=Verb, examples=("liftlock artifact show 42",))
+@click.argument("text", metavar="ARTIFACT")
+@file_option
+@output_option("text", "json")
+@debug_option
+@pass_invocation
+def show(invocation: Invocation, text: str, file: str | None) -> None:
+    """Show an artifact, named by its build id or by how its id begins."""
+    from liftlock.services.project import Project
+    from liftlock.services.publish import find_artifact
+
+    with Project(file) as project:
+        published = find_artifact(project, text)
+    show_artifact(invocation, published)
+
+
+@artifact.command(
+    cls=Verb,
+    examples=("liftlock artifact export 42 oci-archive:app-42.tar", "liftlock artifact export 42 oci:app-42"),
+)
+@click.argument("text", metavar="ARTIFACT")
+@click.argument("destination", metavar="oci:DIR|oci-archive:FILE")
+@progress_option
+@file_option
+@output_option("text", "json")
+@network_options
+@pass_invocation
+def export(invocation: Invocation, *, text: str, destination: str, progress: Mode, file: str | None) -> None:
+    """Write an artifact's images into one layout or archive, each tagged with its name."""
+    from liftlock.services import publish as service
+
+    watch = watcher(progress, invocation.output, os.environ, sys.stderr)
+    with opened(invocation, file) as (project, session), watch:
+        published = service.export(project, session, text, destination, on_event=watch, cancel=invocation.cancel)
+    if invocation.output == "json":
+        document("ArtifactExport", {"destination": destination, **service.artifact_json(published)})
+    else:
+        for name, image in published.artifact.images.items():
+            line(f"{destination}:{name}@{image.digest}")
+
+
+def show_artifact(invocation: Invocation, published: Published) -> None:
+    """An artifact on stdout."""
+    if invocation.output == "json":
+        from liftlock.services.publish import artifact_json
+
+        document("Artifact", artifact_json(published))
+        return
+    made = published.artifact
+    fields(
+        [
+            ("artifact", made.id),
+            ("build", made.build),
+            ("commit", made.commit),
+            *((name, link) for name, link in made.links.items()),
+            ("labels", ", ".join(f"{key}={value}" for key, value in made.labels.items())),
+        ]
+    )
+    line("")
+    table([[name, image.digest] for name, image in made.images.items()], indent="  ")

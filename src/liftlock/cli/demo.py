@@ -1,0 +1,127 @@
+"""`liftlock demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from liftlock.cli.lazy import Verb
+from liftlock.cli.output import line, table
+from liftlock.errors import LiftlockError, UsageError
+
+__all__ = ["demo"]
+
+IMAGES = ("web", "worker")
+STAGES = ("dev", "test", "prod")
+BUILD = "42"
+
+PIPELINE = """\
+pipeline: demo-app
+images: [web, worker]              # what one build makes
+store: ./artifacts                 # published artifacts are kept here
+
+stages:
+  - name: dev
+    to: oci:dev/{image}            # a registry would be written registry.example/dev/{image}
+    tags: ["{build}", latest]
+  - name: test
+    after: [dev]
+    to: oci:test/{image}
+    tags: ["{build}"]
+  - name: prod
+    after: [test]
+    to: oci:prod/{image}
+    tags: ["{build}", stable]
+"""
+
+
+@click.command(cls=Verb, examples=("liftlock demo", "liftlock demo --keep demo"))
+@click.option("--keep", metavar="DIR", help="Work in this new folder and leave it there, to look at and play with.")
+def demo(keep: str | None) -> None:
+    """Promote a small application through three stages, in a folder of its own.
+
+    A docker-save tar with two images is made, published, released, and promoted to dev, test and prod, which here are
+    OCI layouts. Nothing is needed but Liftlock; nothing outside the folder is touched.
+    """
+    from liftlock.cli.demo_application import save
+
+    with _folder(keep) as folder:
+        save(folder / "app.tar", tag=BUILD)
+        (folder / "liftlock.yaml").write_text(PIPELINE)
+        line(f"In {folder}: app.tar, as docker save writes it, with {' and '.join(IMAGES)} in it; and liftlock.yaml:")
+        line("")
+        for text in PIPELINE.splitlines():
+            line(f"    {text}".rstrip())
+        sources = [f"{name}=docker-archive:app.tar:{name}:{BUILD}" for name in IMAGES]
+        _run(folder, "artifact", "publish", *sources, "--build", BUILD, "--commit", "3f2c1e9")
+        _run(folder, "release", "create", BUILD)
+        for stage in STAGES:
+            _run(folder, "promote", BUILD, "--to", stage)
+        _run(folder, "status")
+        _run(folder, "trace", "oci:prod/web:stable")
+        _compare(folder)
+        if keep:
+            line("")
+            line(f"All of it is in {folder}: try `liftlock status` there.")
+
+
+@contextlib.contextmanager
+def _folder(keep: str | None) -> Iterator[Path]:
+    if keep is None:
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="liftlock-demo-") as made:
+            yield Path(made)
+        return
+    folder = Path(keep).absolute()
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise UsageError(f"{folder} exists already", hint="name a new folder") from None
+    yield folder
+
+
+def _run(folder: Path, *words: str) -> str:
+    """Run a command as a user would, showing both what is typed and what is printed."""
+    sys.stdout.write(f"\n$ liftlock {shlex.join(words)}\n")
+    sys.stdout.flush()
+    # No variable of a surrounding CI system: the demo's build is its own.
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TERM", "TMPDIR")}
+    done = subprocess.run(
+        [sys.executable, "-m", "liftlock", *words],
+        cwd=folder,
+        env=kept,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    sys.stdout.write(done.stdout)
+    if done.returncode:
+        raise LiftlockError(f"liftlock {words[0]} ended with {done.returncode}", hint="what it said is above")
+    return done.stdout
+
+
+def _compare(folder: Path) -> None:
+    """The proof: what every stage's own layout says."""
+    rows = [["IMAGE", *(stage.upper() for stage in STAGES)]]
+    for name in IMAGES:
+        digests = [_digest(folder, f"oci:{stage}/{name}:{BUILD}") for stage in STAGES]
+        rows.append([name, *digests])
+        if len(set(digests)) != 1:
+            raise LiftlockError(f"{name} is not the same image in every stage")
+    line("")
+    line("The same image at every level, as each stage's own layout says:")
+    line("")
+    table(rows, indent="  ")
+
+
+def _digest(folder: Path, reference: str) -> str:
+    command = [sys.executable, "-m", "liftlock", "digest", reference]
+    return subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
