@@ -156,8 +156,12 @@ def test_a_reader_that_leaves_is_no_failure_worth_words(registry: Registry, repo
     os.close(reader)
     try:
         done = subprocess.run(
-            command(["ls", f"{registry.host}/{repo}"]), stdout=writer, stderr=subprocess.PIPE, env=environment(), check=False
-        )  # fmt: skip
+            command(["ls", f"{registry.host}/{repo}"]),
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            check=False,
+        )
     finally:
         os.close(writer)
 
@@ -220,6 +224,6 @@ def test_every_exit_code_is_documented() -> None:
     page = EXIT_CODES.read_text()
     rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ") and line[2].isdigit()]
 
-    tree = [errors.LiftlockError, *errors.LiftlockError.__subclasses__()]
+    tree: list[type[errors.LiftlockError]] = [errors.LiftlockError, *errors.LiftlockError.__subclasses__()]
     raised = {str(each.exit_code) for each in tree}
     assert {"0", "7", "8", "130", "141", "143", *raised} == set(rows)

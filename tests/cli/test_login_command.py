@@ -20,9 +20,7 @@ pytestmark = pytest.mark.acceptance
 PASSWORD = "correct horse: battery"
 
 
-def test_login_opens_the_registry_and_logout_closes_it(
-    make_registry: MakeRegistry, home: Path, tmp_path: Path
-) -> None:
+def test_login_opens_the_registry_and_logout_closes_it(make_registry: MakeRegistry, home: Path, tmp_path: Path) -> None:
     locked = make_registry(user="alice", password=PASSWORD)
     image = images.make_image(tmp_path / "l", "v1")
     remote.push(tmp_path / "l", "v1", locked, "app")

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.acceptance
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("where", ["/manifests/v1", "/blobs/sha256"])
 def test_a_stalled_copy_stops_when_asked(
+    *,
     registry: Registry,
     repo: str,
     image: Image,
@@ -96,7 +97,12 @@ def test_interrupting_a_question_answers_no(registry: Registry, repo: str, image
     )
     os.close(terminal)
     shown = bytearray()
-    until(lambda: shown.extend(os.read(controller, 4096)) or b"Delete" in shown, "the question")
+
+    def asked() -> bool:
+        shown.extend(os.read(controller, 4096))
+        return b"Delete" in shown
+
+    until(asked, "the question")
     process.send_signal(signal.SIGINT)
 
     assert process.wait(20) == 130
