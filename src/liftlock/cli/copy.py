@@ -155,7 +155,8 @@ def _show(copied: Copied, invocation: Invocation) -> None:
 
 def _image(image: ImageSurvey) -> list[tuple[str, str]]:
     request = image.request
-    separator = "@" if ":" in request.reference else ":"
+    # A docker archive's references have colons as well: docker-archive:app.tar:app:1.
+    separator = "@" if request.reference.startswith(("sha256:", "sha512:")) else ":"
     return [
         ("digest", image.target_digest),
         ("source", f"{request.source}{separator}{request.reference}" if request.reference else request.source),
