@@ -145,7 +145,7 @@ def error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
     """
     try:
         errors = json.loads(body)["errors"]
-        pairs = [(str(item.get("code", "")), _sentence(item)) for item in errors[:MAX_ERRORS_SHOWN]]
+        pairs = [(str(item.get("code") or ""), _sentence(item)) for item in errors[:MAX_ERRORS_SHOWN]]
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return (), ""
     codes = tuple(code for code, _ in pairs if code)
@@ -153,5 +153,5 @@ def error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
 
 
 def _sentence(error: Mapping[str, object]) -> str:
-    message, detail = str(error.get("message", "")), error.get("detail")
+    message, detail = str(error.get("message") or ""), error.get("detail")
     return f"{message}: {detail}" if isinstance(detail, str) and detail else message
