@@ -217,7 +217,7 @@ class Transport:
                     head, whole = self._attempt(connection, request, body, route, target)
                 except Dropped:
                     self._pool.drop(connection)
-                    if not connection.reused or fresh or self._sockets.aborted.is_set():
+                    if not connection.kept or fresh or self._sockets.aborted.is_set():
                         raise
                     fresh = True  # it died while it lay idle
                 except BaseException:

@@ -38,7 +38,7 @@ class Connection:
     Raises `OSError` as the socket does; a stall is a `TimeoutError` or a `BlockingIOError`.
     """
 
-    __slots__ = ("_timeout", "ahead", "at", "idle_since", "reused", "sock")
+    __slots__ = ("_timeout", "ahead", "at", "idle_since", "kept", "sock")
 
     def __init__(self, sock: socket.socket, timeout: float) -> None:
         self.sock = sock
@@ -46,8 +46,8 @@ class Connection:
         self.ahead = bytearray()
         """What was read; what is before ``at`` is used up."""
         self.at = 0
-        self.reused = False
-        """Whether an answer has already come over it."""
+        self.kept = False
+        """Whether it has lain idle, and so may have died unseen."""
         self.idle_since = 0.0
         self._arm()
 

@@ -77,6 +77,7 @@ class Pool:
     def give(self, route: Route, connection: Connection) -> None:
         """Keep a connection for the next request."""
         connection.idle_since = self._clock()
+        connection.kept = True
         with self._lock:
             idle = self._idle.setdefault(route, [])
             if len(idle) < self._most_idle and not self._closed:
