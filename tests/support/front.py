@@ -572,7 +572,10 @@ def _body(source: IO[bytes], headers: Mapping[str, str]) -> Iterator[bytes]:
 
 def _exactly(source: IO[bytes], size: int) -> Iterator[bytes]:
     while size:
-        part = source.read1(min(size, _CHUNK)) if hasattr(source, "read1") else source.read(min(size, _CHUNK))
+        try:
+            part = source.read1(min(size, _CHUNK)) if hasattr(source, "read1") else source.read(min(size, _CHUNK))
+        except ConnectionResetError:
+            part = b""
         if not part:
             raise Cut(reset=False)  # by the client, in the middle of its request
         size -= len(part)

@@ -616,6 +616,26 @@ def test_an_immutable_tag_that_has_the_digest_is_success_and_any_other_a_conflic
     assert found.digest == image.digest
 
 
+def test_a_manifest_that_a_policy_blocks_is_neither_absent_nor_read(front: Front, target: RegistryTarget) -> None:
+    """Harbor answers 412 to HEAD and GET (goharbor/harbor#15885)."""
+    front.rule(None, MANIFESTS, faults.error(412, "PROJECTPOLICYVIOLATION"), times=None)
+
+    with pytest.raises(Conflict, match="blocks it"):
+        target.resolve("v1")
+    with pytest.raises(Conflict, match="blocks it"):
+        target.manifest("v1")
+
+
+def test_a_missing_media_type_is_named_where_a_registry_wants_it(front: Front, target: RegistryTarget) -> None:
+    """ECR."""
+    manifest = Manifest.build({"schemaVersion": 2, "config": CONFIG.descriptor.to_json(), "layers": []})
+    front.rule("PUT", MANIFESTS, faults.error(405, "UNSUPPORTED", "Invalid parameter"))
+
+    with pytest.raises(RegistryError) as caught:
+        target.put_manifest(manifest, "v1")
+    assert "mediaType" in caught.value.hint
+
+
 def test_a_media_type_that_is_refused_says_so(front: Front, target: RegistryTarget, image: Manifest) -> None:
     front.rule("PUT", MANIFESTS, faults.error(415, "MANIFEST_INVALID"), times=None)
 

@@ -12,7 +12,7 @@ from liftlock.targets.base import Placed
 from liftlock.targets.registry import RegistryTarget, catalog
 from liftlock.targets.registry_home import SELF_MOUNT, VERIFIES_DIGESTS
 from liftlock.transport.client import Transport
-from tests.conftest import MakeRegistry, NewRepository
+from tests.conftest import MakeRegistry, MakeTokenServer, NewRepository
 from tests.support import remote
 from tests.support.content import Content, image_of, index_of, read_all, referrer_to, some_bytes
 from tests.support.registry import Registry
@@ -363,6 +363,21 @@ def test_what_is_not_there_cannot_be_named_by_a_manifest(target: RegistryTarget)
         target.put_manifest(image_of(CONFIG, [layer]), "v1")
     assert "MANIFEST_BLOB_UNKNOWN" in caught.value.codes
     assert target.resolve("v1") is None
+
+
+def test_deleting_and_listing_ask_for_their_own_rights(
+    make_registry: MakeRegistry, make_token_server: MakeTokenServer, authorizer: Authorizer, open_registry: OpenRegistry
+) -> None:
+    tokens = make_token_server()
+    registry = make_registry(token=tokens)
+    target = open_registry(registry.host, "app")
+    put_image(target, "v1")
+
+    target.delete_manifest(target.manifest("v1").digest)
+    assert list(catalog(authorizer, registry.host)) == ["app"]
+
+    scopes = {scope for request in tokens.requests() for scope in request.scopes}
+    assert {"repository:app:pull,push", "repository:app:pull,push,delete", "registry:catalog:*"} <= scopes
 
 
 @pytest.mark.parametrize("verify", ["client", "destination"])

@@ -128,6 +128,8 @@ class RegistryTarget:
         subject = manifest.subject
         if subject is None:
             return
+        if answered is None and self._home.referrers_api:
+            return  # it was there, and so it is listed
         if answered is not None and answered.get("oci-subject") == subject.digest:
             self._home.referrers_api = True
             return

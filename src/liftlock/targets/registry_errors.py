@@ -36,7 +36,8 @@ _CORRUPT = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
 # (GoogleContainerTools/jib#3057), others a code of their own.
 _IMMUTABLE_CODES = frozenset({"TAG_IMMUTABLE", "IMAGETAGALREADYEXISTS", "IMAGETAGALREADYEXISTSEXCEPTION"})
 _IMMUTABLE_WORDS = ("immutab", "does not allow updating", "cannot be overwritten", "cannot be updated")
-_MESSAGE = 300
+_MESSAGE, _CODE = 300, 60
+"""Characters of a registry's text that are shown."""
 
 
 class Answer(NamedTuple):
@@ -50,13 +51,17 @@ class Answer(NamedTuple):
     @property
     def codes(self) -> tuple[str, ...]:
         """The error codes, in upper case."""
-        return tuple(code.upper() for code in error_codes(self.body)[0])
+        return tuple(_printable(code.upper())[:_CODE] for code in error_codes(self.body)[0])
 
     @property
     def message(self) -> str:
-        """The error messages as one printable line; a registry's text must not steer a terminal."""
-        text = error_codes(self.body)[1]
-        return "".join(char if char.isprintable() else "?" for char in text)[:_MESSAGE]
+        """The error messages as one line."""
+        return _printable(error_codes(self.body)[1])[:_MESSAGE]
+
+
+def _printable(text: str) -> str:
+    """A registry's text must not steer a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def is_absent(answer: Answer, *, head: bool = False) -> bool:
@@ -81,33 +86,39 @@ def failure(answer: Answer, place: str, action: str) -> LiftlockError:
     if action.startswith("push manifest") and "BLOB_UNKNOWN" in codes:
         # zot's and Artifactory's code for the same (docker/buildx#196).
         codes = (*codes, MISSING_CONTENT)
-    said = ", ".join(filter(None, (str(status), *codes)))
-    text = f"{place}: cannot {action}: {{}} ({said}{': ' + answer.message if answer.message else ''})"
+    said = ", ".join((str(status), *codes)) + (f": {answer.message}" if answer.message else "")
+
+    def text(what: str) -> str:
+        return f"{place}: cannot {action}: {what} ({said})"
+
     host = place.partition("/")[0]
 
-    if status == 429 or "TOOMANYREQUESTS" in codes or (status == 503 and "retry-after" in answer.headers):
+    # GitHub's secondary limits are a 403 that says when to come back.
+    if status == 429 or "TOOMANYREQUESTS" in codes or (status in (403, 503) and "retry-after" in answer.headers):
         return Throttled(
-            text.format("the registry is throttling"),
+            text("the registry is throttling"),
             status=status,
             codes=codes,
             retry_after=retry_after(answer.headers),
         )
     if status >= 500 or status == 408:
-        return RegistryError(text.format("the registry failed"), status=status, codes=codes)
+        return RegistryError(text("the registry failed"), status=status, codes=codes)
     if speaks_of_immutability(answer):
+        # Harbor's policies answer 412 to reading, too (goharbor/harbor#15885).
+        writing = action.startswith(("push", "upload", "delete"))
         return Conflict(
-            text.format("the registry does not let it be replaced"),
+            text("the registry does not let it be replaced" if writing else "the registry blocks it"),
             hint="the tag or repository is immutable or blocked by a policy there: use a new tag, or change the policy",
         )
     if status in (401, 403) or not _DENIED.isdisjoint(codes):
-        return AccessDenied(text.format("the registry denies it"), hint=_denied_hint(answer, host))
+        return AccessDenied(text("the registry denies it"), hint=_denied_hint(answer, host))
     if MISSING_CONTENT in codes:
-        return RegistryError(text.format("it lacks content that the manifest names"), status=status, codes=codes)
+        return RegistryError(text("it lacks content that the manifest names"), status=status, codes=codes)
     if not _CORRUPT.isdisjoint(codes):
-        return CorruptContent(text.format("the registry received other bytes than announced"))
+        return CorruptContent(text("the registry received other bytes than announced"))
     if is_absent(answer):
-        return NotFound(text.format("it does not exist"), hint=_absent_hint(action, codes))
-    return RegistryError(text.format("unexpected answer"), status=status, codes=codes, hint=_hint(answer))
+        return NotFound(text("it does not exist"), hint=_absent_hint(action, codes))
+    return RegistryError(text("unexpected answer"), status=status, codes=codes, hint=_hint(answer))
 
 
 def _denied_hint(answer: Answer, host: str) -> str:

@@ -98,6 +98,9 @@ def store(endpoint: Endpoint, manifest: Manifest, reference: str, headers: Mappi
         if MISSING_CONTENT in error.codes:
             # A mount onto itself may have been claimed wrongly: its next 201 is confirmed again.
             endpoint.home.learn(SELF_MOUNT, None)
+        elif "UNSUPPORTED" in error.codes and "mediaType" not in manifest.json:
+            # ECR, although the image spec lets the field be absent.
+            error.hint = "the manifest has no mediaType field, which this registry may want: build it with one"
         raise
 
 

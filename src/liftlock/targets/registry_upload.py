@@ -88,7 +88,7 @@ def _start(endpoint: Endpoint, digest: Digest, **query: str) -> Answer:
 
 
 class Upload:
-    """One blob that shall be in one repository. `attempt` is what the retry layer repeats as a whole."""
+    """One blob that shall be in one repository. What the retry layer repeats is the whole of it, from the POST on."""
 
     def __init__(
         self,
