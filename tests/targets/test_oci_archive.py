@@ -16,6 +16,7 @@ from liftlock.errors import Cancelled, Conflict, CorruptContent, LiftlockError, 
 from liftlock.oci import media_types as mt
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
+from liftlock.services.session import Session
 from liftlock.targets.base import Placed
 from liftlock.targets.layout import LayoutTarget
 from liftlock.targets.memory import MemoryTarget
@@ -206,6 +207,18 @@ def test_nothing_is_written_after_an_abort(archive: OciArchive, file: Path) -> N
     with pytest.raises(Cancelled):
         archive.put_manifest(small(MemoryTarget()), "2.0")
     archive.close()
+    assert list(file.parent.iterdir()) == []
+
+
+def test_nothing_is_written_when_the_operation_failed_elsewhere(file: Path) -> None:
+    def operation() -> None:
+        with Session({}) as session:
+            archive = session.targets.open_writable(f"oci-archive:{file}")
+            archive.put_manifest(small(archive))
+            raise NotFound("something is missing elsewhere")
+
+    with pytest.raises(NotFound, match="elsewhere"):
+        operation()
     assert list(file.parent.iterdir()) == []
 
 

@@ -132,4 +132,6 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            self.abort()  # so that closing finishes nothing: an archive is written whole or not at all
         self.close()
