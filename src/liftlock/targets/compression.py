@@ -20,7 +20,7 @@ Measured on 2 cores of an AMD EPYC, one thread, blocks of 1 MiB, MB of input per
     zlib 1.2.13, 6      52            23  37.3 %
     ==============  ======  ============  =====================
 
-Two threads on one layer are 1.9 times as fast as one; cutting into blocks costs less than 0.1 % of size.
+Two threads deflate a layer 1.9 times as fast as one; cutting it into blocks costs less than 0.1 % of size.
 Format: RFC 1952 (gzip), RFC 1951 (deflate); no time, no name, operating system 255 (unknown) in the header.
 """
 
