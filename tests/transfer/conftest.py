@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,5 +38,5 @@ class Copier:
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Iterator[Copier]:
-    yield Copier(tmp_path / "state")
+def copy(tmp_path: Path) -> Copier:
+    return Copier(tmp_path / "state")

@@ -34,7 +34,9 @@ BARE = Options(referrers=False)
 
 
 @pytest.fixture(autouse=True)
-def _known_hosts(copy: Copier, registry: Registry, other_registry: Registry, tmp_path: Path, new_repo: NewRepository) -> None:
+def known_hosts(
+    copy: Copier, registry: Registry, other_registry: Registry, *, tmp_path: Path, new_repo: NewRepository
+) -> None:
     """Every host was met before: what can be learnt of it is known."""
     layout = tmp_path / "known"
     images.make_image(layout, "known", layers=1)
@@ -83,9 +85,7 @@ def test_mount_within_one_registry(
     assert len(registry.requests()) == len(image.blobs) + 2 + CHECK + READ_BACK + REFERRERS * options.referrers
 
 
-def test_index_within_one_registry(
-    copy: Copier, registry: Registry, new_repo: NewRepository, tmp_path: Path
-) -> None:
+def test_index_within_one_registry(copy: Copier, registry: Registry, new_repo: NewRepository, tmp_path: Path) -> None:
     staging, production = new_repo("staging"), new_repo("production")
     image = _image(tmp_path, registry, staging, platforms=("linux/amd64", "linux/arm64"))
 
@@ -97,7 +97,7 @@ def test_index_within_one_registry(
 
 @pytest.mark.parametrize("options", [BARE, Options()], ids=["bare", "referrers"])
 def test_across_registries(
-    copy: Copier, registry: Registry, other_registry: Registry, repo: str, tmp_path: Path, options: Options
+    copy: Copier, registry: Registry, other_registry: Registry, repo: str, *, tmp_path: Path, options: Options
 ) -> None:
     image = _image(tmp_path, registry, repo)
     other_registry.forget()
@@ -112,9 +112,7 @@ def test_across_registries(
     assert len(other_registry.requests()) == 2 * blobs + 1 + CHECK + READ_BACK
 
 
-def test_nothing_changed(
-    copy: Copier, registry: Registry, other_registry: Registry, repo: str, tmp_path: Path
-) -> None:
+def test_nothing_changed(copy: Copier, registry: Registry, other_registry: Registry, repo: str, tmp_path: Path) -> None:
     image = _image(tmp_path, registry, repo)
     remote.push(image.layout, "v1", other_registry, repo)
     other_registry.forget()
@@ -149,9 +147,7 @@ def test_expect_costs_one_more_look(copy: Copier, registry: Registry, repo: str,
     assert len(registry.requests()) == 2 + CHECK + EXPECT + READ_BACK
 
 
-def test_referrers_of_an_image(
-    copy: Copier, registry: Registry, new_repo: NewRepository, tmp_path: Path
-) -> None:
+def test_referrers_of_an_image(copy: Copier, registry: Registry, new_repo: NewRepository, tmp_path: Path) -> None:
     staging, production = new_repo("staging"), new_repo("production")
     image = images.make_image(tmp_path / "image", "v1", seed=staging)
     images.attach_referrer(image.layout, image.root, "application/vnd.example.sbom", b"the parts")
