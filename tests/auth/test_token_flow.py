@@ -278,7 +278,11 @@ def test_a_token_server_that_reads_only_the_first_scope_is_asked_for_each_alone(
     ask(authorizer, guarded.host, tags("two"), pull("two"))
 
     assert guarded.count(status=401) == 0
-    assert len(tokens.requests()) == 3
+    assert [request.scopes for request in tokens.requests()] == [
+        ("repository:one:pull,push", "repository:two:pull"),
+        ("repository:two:pull",),
+        ("repository:one:pull,push",),
+    ]
 
 
 def test_a_mount_gets_a_token_for_both_repositories_even_when_only_one_was_declared(

@@ -260,10 +260,8 @@ class Session:
         flow = token_flow(url, service, scopes, credential)
         request = next(flow)
         while True:
-            # A form holds the secret in its body, which a redirect would carry along.
-            response = self._transport.send(request, redirects=request.method == "GET")
             try:
-                request = flow.send(read_answer(response))
+                request = flow.send(read_answer(self._transport.send(request)))
             except StopIteration as end:
                 granted: Grant = end.value
                 return granted
