@@ -24,10 +24,10 @@ from liftlock.targets.layout import LayoutTarget
 from liftlock.targets.scratch import BlobWriter, TemporaryBlobs
 from tests.support import archives
 from tests.support.archives import Tar
-from tests.support.content import read_all, some_bytes
 from tests.support.hostile import HOSTILE, REFERENCE, Hostile
 from tests.support.images import make_image
 from tests.targets.conftest import OpenDocker
+from tests.targets.content import read_all, some_bytes
 
 
 class Memory(dict[Digest, Compressed]):

@@ -21,7 +21,7 @@ from liftlock.errors import CorruptContent
 from liftlock.targets import compression
 from liftlock.targets.compression import Recipe, best_recipe, gunzipped, gzipped, zlib_recipe
 from tests.support import peers
-from tests.support.content import Bytes, some_bytes
+from tests.targets.content import Bytes, some_bytes
 
 RECIPES = [pytest.param(best_recipe(), id="isal"), pytest.param(zlib_recipe(), id="zlib")]
 

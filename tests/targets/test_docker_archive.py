@@ -21,9 +21,9 @@ from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.targets.docker_archive import DockerArchive
 from tests.support import archives, images, peers
 from tests.support.archives import Saved, Tar
-from tests.support.content import read_all
 from tests.support.images import Image, make_image
 from tests.targets.conftest import OpenDocker
+from tests.targets.content import read_all
 
 WEB, WORKER = "example.org/web:1.0", "example.org/worker:1.0"
 

@@ -17,8 +17,8 @@ from liftlock.oci.digest import Digest
 from liftlock.targets.locate import Location, Targets
 from liftlock.targets.registry_profile import Profile
 from tests.conftest import MakeRegistry, MakeTokenServer
-from tests.support.content import Content
 from tests.support.registry import Registry
+from tests.targets.content import Content
 
 SHA = "sha256:" + "a1" * 32
 

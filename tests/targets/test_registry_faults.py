@@ -29,10 +29,10 @@ from liftlock.transport.settings import Settings, TlsFiles
 from tests.conftest import MakeFront, MakeRegistry, NewRepository
 from tests.support import faults, remote
 from tests.support.certificates import Authority
-from tests.support.content import Bytes, Content, image_of, read_all, some_bytes
 from tests.support.front import Action, Exchange, Front
 from tests.support.registry import Registry
 from tests.targets.conftest import OpenRegistry
+from tests.targets.content import Bytes, Content, image_of, read_all, some_bytes
 
 pytestmark = pytest.mark.fault
 

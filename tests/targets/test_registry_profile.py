@@ -13,9 +13,9 @@ from liftlock.targets.registry_profile import PROFILES, Profile, profile_of, rec
 from liftlock.transport.messages import Headers
 from tests.conftest import NewRepository
 from tests.support import remote
-from tests.support.content import Content, some_bytes
 from tests.support.registry import Registry
 from tests.targets.conftest import OpenRegistry
+from tests.targets.content import Content, some_bytes
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.targets.registry import RegistryTarget
 from tests.conftest import MakeFront
 from tests.support import faults, remote
-from tests.support.content import Content, image_of, index_of, referrer_to
 from tests.support.front import Action, Exchange, Front
 from tests.support.registry import Registry
 from tests.targets.conftest import OpenRegistry
+from tests.targets.content import Content, image_of, index_of, referrer_to
 
 pytestmark = pytest.mark.fault
 

@@ -14,9 +14,9 @@ from liftlock.targets.registry_home import SELF_MOUNT, VERIFIES_DIGESTS
 from liftlock.transport.client import Transport
 from tests.conftest import MakeRegistry, MakeTokenServer, NewRepository
 from tests.support import remote
-from tests.support.content import Content, image_of, index_of, read_all, referrer_to, some_bytes
 from tests.support.registry import Registry
 from tests.targets.conftest import OpenRegistry
+from tests.targets.content import Content, image_of, index_of, read_all, referrer_to, some_bytes
 
 CONFIG = Content(b"{}", "application/vnd.oci.empty.v1+json")
 

@@ -14,10 +14,10 @@ from liftlock.targets.registry_profile import Profile
 from liftlock.transport.client import Transport
 from tests.conftest import MakeFront
 from tests.support import faults, remote
-from tests.support.content import Content, some_bytes
 from tests.support.front import Exchange, Front
 from tests.support.registry import Registry
 from tests.targets.conftest import OpenRegistry
+from tests.targets.content import Content, some_bytes
 
 pytestmark = pytest.mark.fault
 
