@@ -131,9 +131,13 @@ def test_a_registry_that_goes_on_refusing_is_reported_with_who_asked_for_what(
     assert (guarded.count(status=401), len(tokens.requests())) == (3, 2)
 
 
+@pytest.mark.parametrize("remembered", [False, True])
 def test_a_wrong_password_is_tried_once_and_never_shown(
-    transport: Transport, guarded: Registry, tokens: TokenServer
+    transport: Transport, guarded: Registry, tokens: TokenServer, remembered: bool
 ) -> None:
+    if remembered:
+        ask(Authorizer(transport, Keys(CI)), guarded.host, tags("one"), pull("one"))
+        tokens.forget()
     authorizer = Authorizer(transport, Keys(Credential("ci", Secret("battery staple"))))
 
     for _ in range(3):

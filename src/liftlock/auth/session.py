@@ -83,7 +83,7 @@ class Session:
         self._tokens: list[Token] = []
         self._alone = False
         """Whether it grants no token for several repositories (go-containerregistry#1679)."""
-        self._refused: dict[tuple[Scope, ...], AccessDenied] = {}
+        self._refused: dict[tuple[Offer, tuple[Scope, ...]], AccessDenied] = {}
         self._failure: LiftlockError | None = None
         self._failures = 0
 
@@ -170,7 +170,6 @@ class Session:
                     raise
                 # The realm was only remembered: the registry's own word comes before an error about it.
                 self._offer = None
-                self._refused.clear()
                 self._transport.memory.put(self._registry, "challenge", None)
                 return Attempt()
 
@@ -239,7 +238,7 @@ class Session:
         return united([*needed, *same[start : start + SCOPES_PER_TOKEN]])
 
     def _fetch(self, offer: Offer, scopes: list[Scope], credential: Credential | None) -> Token:
-        key = tuple(scopes)
+        key = (offer, tuple(scopes))
         if key in self._refused:
             # To ask again with a password that was refused locks accounts.
             raise _twin(self._refused[key])
