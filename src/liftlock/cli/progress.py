@@ -22,12 +22,16 @@ REPORT = 30.0
 """Seconds between two plain lines of one phase: enough to show a CI log that it lives."""
 
 _DOING = {
+    "compression": "compressing",
     "blobs": "copying",
     "manifests": "storing manifests",
     "verification": "verifying",
     "tags": "setting tags",
 }
 """What is shown for a phase; others are shown by their name."""
+
+
+_IN_BYTES = ("compression", "blobs")
 
 
 class Watcher(Protocol):
@@ -114,9 +118,11 @@ class _Counting(Silence):
 
     def _state(self) -> str:
         doing = _DOING.get(self._phase, self._phase)
-        if self._phase != "blobs":
+        if self._phase not in _IN_BYTES:
             return f"{doing} {self._steps}/{self._total}" if self._total else doing
         speed = self._bytes / max(self._clock() - self._began, 0.001)
+        if not self._total:
+            return f"{doing} {bytes_text(self._bytes)}, {bytes_text(speed)}/s"
         moved = f"{bytes_text(self._bytes)} of {bytes_text(self._total)}"
         return f"{doing} {moved}, {bytes_text(speed)}/s, {count(self._steps, 'blob')} done"
 
@@ -166,9 +172,10 @@ class Lines(_Counting):
     def _show(self, event: Event) -> None:
         if event.kind == "note":
             self._stream.write(f"note: {event.subject}\n")
-        elif event.kind == "phase" and event.total:
-            size = bytes_text(event.total) if event.subject == "blobs" else str(event.total)
-            self._stream.write(f"{_DOING.get(event.subject, event.subject)} ({size})\n")
+        elif event.kind == "phase" and (event.total or event.subject == "compression"):
+            size = bytes_text(event.total) if event.subject in _IN_BYTES else str(event.total)
+            said = f" ({size})" if event.total else ""
+            self._stream.write(f"{_DOING.get(event.subject, event.subject)}{said}\n")
         elif self._due(REPORT):
             self._stream.write(f"{self._state()}\n")
         else:

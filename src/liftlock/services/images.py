@@ -13,7 +13,7 @@ from liftlock.services.pairs import Wanted
 from liftlock.services.session import Session
 from liftlock.targets.locate import Location
 from liftlock.transfer.events import Cancel, OnEvent, ignore
-from liftlock.transfer.model import Options, Plan, Result
+from liftlock.transfer.model import CopyRequest, Options, Plan, Result
 
 if TYPE_CHECKING:
     from liftlock.targets.base import Target
@@ -50,11 +50,13 @@ class Copied(NamedTuple):
     result: Result | None
     requests: int
     """Registry requests made, to look and to copy."""
+    prepared: Sequence[str] = ()
+    """What is worth telling of the archives that were read."""
 
     @property
     def notes(self) -> Sequence[str]:
         """What is worth telling a person."""
-        return [note for image in self.plan.images for note in image.notes]
+        return [*self.prepared, *(note for image in self.plan.images for note in image.notes)]
 
     def to_json(self) -> dict[str, Any]:
         from liftlock.transfer.render import plan_json
@@ -85,6 +87,7 @@ def copy(
     if dry_run:
         options = options._replace(exact=True)
     requests = [each.request for each in wanted]
+    notes = _prepared(session, requests, on_event)
     plan = make_plan(survey(requests, session.targets, options, cancel=cancel))
     for each, image in zip(wanted, plan.images, strict=True):
         if each.pinned is not None and image.target_digest != each.pinned:
@@ -95,11 +98,23 @@ def copy(
                 side="source",
             )
     if dry_run:
-        return Copied(plan, None, session.requests)
+        return Copied(plan, None, session.requests, notes)
     from liftlock.transfer.execute import execute
 
     result = execute(plan, session.targets, state=session.folders.state, on_event=on_event, cancel=cancel)
-    return Copied(plan, result, session.requests)
+    return Copied(plan, result, session.requests, notes)
+
+
+def _prepared(session: Session, requests: Sequence[CopyRequest], on_event: OnEvent) -> Sequence[str]:
+    """Bring the images of docker archives into the form of registries, which must be done before they are surveyed."""
+    archives = [request for request in requests if request.source.startswith("docker-archive:")]
+    if not archives:
+        return ()
+    from liftlock.services.archives import prepare_archives
+
+    locations = (Location.parse(request.source) for request in archives)
+    named = (place._replace(tag=request.reference) for place, request in zip(locations, archives, strict=True))
+    return prepare_archives(session, named, on_event)
 
 
 # -- look
@@ -196,9 +211,9 @@ def ls(session: Session, text: str) -> Listing:
     """The repositories of a registry, or the tags of a repository, layout or archive.
 
     A text without a slash that has a dot or a colon, or is ``localhost``, is a registry (``ls`` takes no tag, so the
-    colon can only be a port's); one that ends with a slash always is. Everything else is a repository.
+    colon can only be a port's); one that ends with its only slash always is. Everything else is a repository.
     """
-    registry = _registry(text)
+    registry = registry_of(text)
     if registry:
         from liftlock.targets.registry import catalog
 
@@ -209,14 +224,15 @@ def ls(session: Session, text: str) -> Listing:
     return Listing(location.target, "Tag", _tags(session.targets.open(location.target), location.target))
 
 
-def _registry(text: str) -> str:
-    """The registry that the text names, empty when it names something else."""
-    if text.partition(":")[0] in ("oci", "oci-archive", "docker-archive") and not text.endswith("/"):
-        return ""
+def registry_of(text: str) -> str:
+    """The registry that the text names by the rule of `ls`, empty when it names something else."""
     host = text.removesuffix("/")
-    if "/" in host or not (text.endswith("/") or "." in host or ":" in host or host == "localhost"):
+    sure = text.endswith("/")
+    local = host.startswith(("oci:", "oci-archive:", "docker-archive:")) and not sure
+    if "/" in host or local or not (sure or "." in host or ":" in host or host == "localhost"):
         return ""
-    return Reference.parse(f"{host}/x").registry if host != "localhost" and ("." in host or ":" in host) else host
+    parsed = Reference.parse(f"{host}/x")
+    return host if parsed.repository == f"{host}/x" else parsed.registry
 
 
 def _tags(target: Target, name: str) -> Iterator[str]:

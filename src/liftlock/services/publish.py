@@ -10,13 +10,13 @@ from liftlock.errors import NotFound, UsageError
 from liftlock.oci.manifest import Descriptor
 from liftlock.release.artifact import Artifact
 from liftlock.release.release import require_images
+from liftlock.services.archives import prepare_archives
 from liftlock.services.project import Project
 from liftlock.services.session import Session
 from liftlock.store.artifacts import Origin, Published
 from liftlock.store.memories import LayerMemory
-from liftlock.targets.layout import LayoutTarget
 from liftlock.targets.locate import Location
-from liftlock.transfer.events import Cancel, OnEvent, ignore
+from liftlock.transfer.events import Cancel, Event, OnEvent, ignore
 from liftlock.transfer.execute import execute
 from liftlock.transfer.model import CopyRequest
 from liftlock.transfer.plan import make_plan
@@ -73,6 +73,16 @@ def _bring(
     project: Project, session: Session, sources: Mapping[str, str], on_event: OnEvent, cancel: Cancel | None
 ) -> tuple[dict[str, Descriptor], dict[str, Origin]]:
     """Pin every image, and bring to the store what belongs there. No tag is set yet: a tag names its artifact."""
+    # Compressed layers go straight into the store, which remembers what each became.
+    notes = prepare_archives(
+        session,
+        map(Location.parse, sources.values()),
+        on_event,
+        scratch=project.artifacts.scratch(),
+        remember=LayerMemory(project.home.store),
+    )
+    for note in notes:
+        on_event(Event("note", note))
     requests: dict[str, CopyRequest] = {}
     images: dict[str, Descriptor] = {}
     origins: dict[str, Origin] = {}
@@ -82,8 +92,6 @@ def _bring(
             images[name] = _pinned(session, location)
             origins[name] = Origin(source=f"{location.target}@{images[name].digest}")
             continue
-        if location.kind == "docker-archive":
-            _open_archive(project, session, location.target, name)
         reference = location.reference or ("latest" if location.kind == "registry" else "")
         requests[name] = CopyRequest(location.target, reference, project.artifacts.target(name))
     if requests:
@@ -101,15 +109,6 @@ def _bring(
 def _pinned(session: Session, location: Location) -> Descriptor:
     # The manifest, not just its digest: the artifact says its exact size, and it has to be one we can promote.
     return session.targets.open(location.target).manifest(location.reference or "latest").descriptor
-
-
-def _open_archive(project: Project, session: Session, target: str, image: str) -> None:
-    """Have an archive put its compressed layers straight into the store, and remember what they became."""
-    from liftlock.targets.docker_archive import DockerArchive
-
-    store = LayoutTarget(project.artifacts.target(image).removeprefix("oci:"))
-    archive = DockerArchive(target.partition(":")[2], scratch=store, remember=LayerMemory(project.home.store))
-    session.targets.add(archive)
 
 
 def _keep(project: Project, session: Session, artifact: Artifact, origins: Mapping[str, Origin]) -> None:

@@ -13,6 +13,7 @@ from liftlock.oci.manifest import MAX_MANIFEST
 from liftlock.release.artifact import Artifact
 from liftlock.targets.files import NewFile, file_error, read_small, sync_folder
 from liftlock.targets.layout import LayoutTarget
+from liftlock.targets.scratch import Scratch
 
 __all__ = ["ArtifactStore", "LocalStore"]
 
@@ -22,6 +23,10 @@ class ArtifactStore(Protocol):
 
     def target(self, image: str) -> str:
         """The name of the target (`Target.name`) that keeps the content of images of this name."""
+        ...
+
+    def scratch(self) -> Scratch:
+        """Where layers are compressed to, so that they need not be moved again."""
         ...
 
     def tag(self, artifact: Artifact, image: str) -> str:
@@ -45,6 +50,9 @@ class LocalStore:
 
     def target(self, image: str) -> str:  # noqa: ARG002  # all images share the layout
         return f"oci:{self._folder}"
+
+    def scratch(self) -> Scratch:
+        return LayoutTarget(str(self._folder))
 
     def tag(self, artifact: Artifact, image: str) -> str:
         return f"{image}-{artifact.id.short}"

@@ -115,4 +115,4 @@ def _give_up(cause: LiftlockError, moves: Sequence[TagMove], targets: Opener, on
             f"{cause}; and not every tag could be put back: " + "; ".join(left),
             hint="run the same command again to move all of them, or put back the named ones by hand",
         ) from cause
-    cause.hint = " ".join(filter(None, (cause.hint, "Tags that had moved were put back.")))
+    cause.hint = "; ".join(filter(None, (cause.hint, "tags that had moved were put back")))
