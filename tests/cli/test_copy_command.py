@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NewRepository
-from tests.support import images, remote
+from tests.support import archives, images, remote
 from tests.support.images import Image
 from tests.support.processes import liftlock
 from tests.support.registry import Registry
@@ -273,6 +273,22 @@ def test_through_a_layout_and_an_archive_the_digest_stays(
 
     assert contents(other_registry, destination) == contents(registry, repo)
     assert images.tags(tmp_path / "layout")["v1"].digest == image.digest
+
+
+def test_a_docker_archive_gives_its_tag(
+    registry: Registry, image: Image, new_repo: NewRepository, tmp_path: Path
+) -> None:
+    tar = archives.skopeo_docker_archive(tmp_path / "app.tar", image, "example.org/app:1.0")
+    named, only = new_repo("named"), new_repo("only")
+
+    done = liftlock("copy", f"docker-archive:{tar}:example.org/app:1.0", f"{registry.host}/{named}")
+    liftlock("copy", f"docker-archive:{tar}", f"{registry.host}/{only}:1.0")
+
+    digest = remote.digest_of(registry, named, "1.0")
+    assert digest is not None
+    assert digest in done.out
+    assert f"docker-archive:{tar}:example.org/app:1.0" in done.out
+    assert remote.digest_of(registry, only, "1.0") == digest
 
 
 def test_a_layout_without_a_tag_needs_one_at_the_destination(registry: Registry, image: Image) -> None:

@@ -178,6 +178,32 @@ def test_a_stdout_that_is_full_is_an_error(registry: Registry, repo: str, image:
         assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
 
 
+def test_closed_streams_are_no_mistake_of_ours(registry: Registry, repo: str, image: Image) -> None:
+    assert image.digest
+    place = f"{registry.host}/{repo}"
+    for arguments, redirect, code in (
+        (["digest", f"{place}:v1"], ">&-", 0),
+        (["digest", f"{place}:v2"], "2>&-", 5),
+        (["delete", f"{place}@{image.digest}"], "<&-", 2),
+    ):
+        script = f'"$@" {redirect}'
+        done = subprocess.run(
+            ["/bin/sh", "-c", script, "sh", *command(arguments)], capture_output=True, env=environment(), check=False
+        )
+        assert done.returncode == code, done
+        assert b"mistake" not in done.stderr
+
+
+def test_a_locale_without_the_characters_still_shows_the_rest(image: Image, tmp_path: Path) -> None:
+    assert image.digest
+    layout = tmp_path / "l"
+    images.make_image(layout, "v1", annotations={"title": "caf\u00e9 \u2192"})
+
+    done = liftlock("inspect", f"oci:{layout}:v1", env={"PYTHONIOENCODING": "ascii"})
+
+    assert "caf\\xe9 \\u2192" in done.out
+
+
 def test_no_secret_is_ever_shown(
     make_registry: MakeRegistry, make_token_server: MakeTokenServer, new_repo: NewRepository, tmp_path: Path
 ) -> None:

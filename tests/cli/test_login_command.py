@@ -63,6 +63,13 @@ def test_an_empty_password_is_refused() -> None:
     assert "password is empty" in done.err
 
 
+def test_a_password_that_is_no_text_is_refused() -> None:
+    done = liftlock("login", "a.example", "-u", "alice", "--password-stdin", input=b"p\xffss", check=False)
+
+    assert done.code == 2
+    assert "UTF-8" in done.err
+
+
 def test_a_password_cannot_be_an_option() -> None:
     assert liftlock("login", "a.example", "-u", "alice", "--password", PASSWORD, check=False).code == 2
 

@@ -6,17 +6,31 @@ import os
 import pty
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import MakeFront, NewRepository
 from tests.support import faults, remote
+from tests.support.front import Rule
 from tests.support.images import Image
 from tests.support.processes import command, environment, liftlock, started
 from tests.support.registry import Registry
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.acceptance
+
+
+def until_stalled(process: subprocess.Popen[bytes], rule: Rule) -> None:
+    """Wait until the process hangs in the rule's request; show what it said when it ends before."""
+    until(lambda: rule.hits or process.poll() is not None, "a request that stalls", seconds=40)
+    assert process.poll() is None, process.communicate()
+
+
+def until_asleep(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process waits for something: a signal is lost on Python just before it begins to read."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    until(lambda: stat.read_text().rpartition(") ")[2][0] == "S", "a process that waits")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -38,7 +52,7 @@ def test_a_stalled_copy_stops_when_asked(
     pair = (f"{front.host}/{repo}:v1", f"{registry.host}/{destination}:v1")
 
     with started("copy", *pair) as process:
-        stalled.wait()
+        until_stalled(process, stalled)
         process.send_signal(number)
         out, err = process.communicate()
 
@@ -61,7 +75,7 @@ def test_asked_twice_it_ends_at_once(
     stalled = front.rule("GET", "/blobs/sha256", faults.Stall(), times=None)
 
     with started("copy", f"{front.host}/{repo}:v1", f"{registry.host}/{new_repo()}:v1") as process:
-        stalled.wait()
+        until_stalled(process, stalled)
         process.send_signal(signal.SIGSTOP)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
@@ -77,7 +91,7 @@ def test_a_stalled_listing_stops_too(registry: Registry, repo: str, image: Image
     stalled = front.rule("GET", "/tags/list", faults.Stall())
 
     with started("ls", f"{front.host}/{repo}", "-o", "json") as process:
-        stalled.wait()
+        until_stalled(process, stalled)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
 
@@ -103,6 +117,7 @@ def test_interrupting_a_question_answers_no(registry: Registry, repo: str, image
         return b"Delete" in shown
 
     until(asked, "the question")
+    until_asleep(process)
     process.send_signal(signal.SIGINT)
 
     assert process.wait(20) == 130

@@ -15,9 +15,10 @@ __all__ = ["main"]
 
 def main() -> NoReturn:
     """Run `liftlock` with the arguments of this process, and end the process with its exit code."""
-    if sys.stdout is None or sys.stderr is None:  # closed by who started us
-        sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open until the end
-        sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    # Python has None for what was closed by who started us.
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - open until the end
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     if sys.argv[1:] == ["--version"]:
         from liftlock import __version__
 

@@ -12,7 +12,7 @@ import click
 from liftlock.cli.invocation import Invocation, pass_invocation
 from liftlock.cli.lazy import Verb
 from liftlock.cli.options import network_options, output_option
-from liftlock.cli.output import bytes_text, count, document, fields, table
+from liftlock.cli.output import bytes_text, count, document, fields, printable, table
 from liftlock.cli.progress import Mode, watcher
 from liftlock.errors import CorruptContent, UsageError
 
@@ -95,7 +95,10 @@ def copy(
     options = Options(
         platforms=tuple(Platform.parse(text) for text in platforms), referrers=not no_referrers, no_clobber=no_clobber
     )
-    watch = watcher("none" if dry_run and progress == "auto" else progress, invocation.output, os.environ, sys.stderr)
+    if progress == "auto" and (dry_run or invocation.verbose):
+        # A survey has no phases to show, and a redrawn line cannot live among the lines of requests.
+        progress = "none" if dry_run else "plain"
+    watch = watcher(progress, invocation.output, os.environ, sys.stderr)
     with invocation.session(verify=verify) as session:
         with watch:
             copied = service.copy(session, wanted, options, dry_run=dry_run, on_event=watch, cancel=invocation.cancel)
@@ -123,11 +126,10 @@ def _pairs(images: Sequence[str], listing: str | None) -> list[Pair]:
             hint="liftlock copy SOURCE DESTINATION [SOURCE DESTINATION]...",
         )
     pairs = [Pair(*each) for each in zip(images[::2], images[1::2], strict=True)]
-    if listing == "-":
-        pairs.extend(parse_pairs(sys.stdin, "stdin"))
-    elif listing:
-        with open(listing, encoding="utf-8", errors="replace") as lines:
-            pairs.extend(parse_pairs(lines, listing))
+    if listing:
+        # What is no UTF-8 is found, with its line, as what is no reference.
+        with open(0 if listing == "-" else listing, encoding="utf-8", errors="replace") as lines:
+            pairs.extend(parse_pairs(lines, "stdin" if listing == "-" else listing))
     if not pairs:
         raise UsageError(
             f"{listing} names no images" if listing else "nothing to copy",
@@ -150,7 +152,7 @@ def _show(copied: Copied, invocation: Invocation) -> None:
         done = _planned(plan) if result is None else _moved(result)
     fields((_image(plan.images[0]) if len(plan.images) == 1 else []) + done)
     for note in copied.notes:
-        sys.stderr.write(f"note: {note}\n")
+        sys.stderr.write(f"note: {printable(note)}\n")
 
 
 def _image(image: ImageSurvey) -> list[tuple[str, str]]:

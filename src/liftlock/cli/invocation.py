@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -81,17 +82,12 @@ class Invocation:
         if self.signal:
             os._exit(128 + number)
         self.signal = number
-        # Not by `sys.stderr`: the signal may have interrupted a write to it.
-        os.write(2, b"stopping; once more to stop at once\n" if self.output == "text" else b"")
+        if self.output == "text":
+            # Not by `sys.stderr`: the signal may have interrupted a write to it.
+            os.write(2, b"stopping; once more to stop at once\n")
         # In a thread of its own: whoever was interrupted may hold the very locks that closing sockets needs.
-        _start_thread(self.cancel.request)
-
-
-def _start_thread(function: Callable[[], None]) -> None:
-    # `threading.Thread.start` takes locks that the interrupted code may hold.
-    import _thread
-
-    _thread.start_new_thread(function, ())
+        # Not by `threading.Thread` either, whose start takes locks.
+        _thread.start_new_thread(self.cancel.request, ())
 
 
 def _say(line: str) -> None:

@@ -49,7 +49,10 @@ def login(invocation: Invocation, registry: str, username: str, password_stdin: 
 
 def _password(from_stdin: bool, registry: str) -> str:
     if from_stdin:
-        password = sys.stdin.read().removesuffix("\n").removesuffix("\r")
+        try:
+            password = sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            raise UsageError("the password is not UTF-8 text") from None
     elif sys.stdin.isatty():
         password = str(click.prompt(f"Password for {registry}", hide_input=True, err=True))
     else:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["bytes_text", "count", "document", "fields", "line", "table"]
+__all__ = ["bytes_text", "count", "document", "fields", "line", "printable", "table"]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -16,13 +16,13 @@ def document(kind: str, content: Mapping[str, Any], *, compact: bool = False) ->
     import json
 
     indent = None if compact else 2
-    text = json.dumps({"apiVersion": "liftlock/v1", "kind": kind, **content}, ensure_ascii=False, indent=indent)
-    sys.stdout.write(f"{text}\n")
+    # Escaped to ASCII, so that it is the same in every locale.
+    sys.stdout.write(f"{json.dumps({'apiVersion': 'liftlock/v1', 'kind': kind, **content}, indent=indent)}\n")
 
 
 def line(text: str) -> None:
     """One line of text, without the control characters that content of others could hide in it."""
-    sys.stdout.write(f"{_printable(text)}\n")
+    sys.stdout.write(f"{printable(text)}\n")
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
@@ -54,5 +54,6 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text as one line that cannot steer a terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

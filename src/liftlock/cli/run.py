@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by our rules, 4 credentials or 
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from click.exceptions import Abort, Exit, NoArgsIsHelpError
 
 from liftlock.cli.commands import liftlock
 from liftlock.cli.invocation import Format, Invocation
+from liftlock.cli.output import printable
 from liftlock.errors import ConfigError, LiftlockError, RegistryError
 
 __all__ = ["run"]
@@ -33,6 +35,9 @@ def run(arguments: Sequence[str]) -> int:
         return shell_complete(liftlock, {}, "liftlock", COMPLETION_VARIABLE, instruction)
     invocation = Invocation()
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A locale that lacks a character is no reason to fail.
+            sys.stdout.reconfigure(errors="backslashreplace")
         with liftlock.make_context("liftlock", list(arguments), obj=invocation) as context:
             liftlock.invoke(context)
         sys.stdout.flush()
@@ -72,14 +77,14 @@ def _fail(error: Exception, invocation: Invocation) -> int:
     if invocation.output != "text":
         import json
 
-        line = json.dumps({"apiVersion": "liftlock/v1", "kind": "Error", **failure}, ensure_ascii=False)
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{json.dumps({'apiVersion': 'liftlock/v1', 'kind': 'Error', **failure})}\n")
     elif isinstance(error, NoArgsIsHelpError):
         error.show()
     else:
-        sys.stderr.write(f"error: {error if isinstance(error, LiftlockError) else failure['message']}\n")
+        lines = f"error: {error if isinstance(error, LiftlockError) else failure['message']}".splitlines()
         if failure.get("hint"):
-            sys.stderr.write(f"hint: {failure['hint']}\n")
+            lines.append(f"hint: {failure['hint']}")
+        sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
     return int(failure["exitCode"])
 
 
