@@ -91,7 +91,10 @@ class _End(asyncio.Protocol):
     def _later(self, deed: Callable[[], None]) -> None:
         # The loop does not keep the order of what is due at the same moment; the queue does.
         self._queue.append(deed)
-        self._loop.call_at(self._due(), lambda: self._queue.popleft()())
+        self._loop.call_at(self._due(), self._next)
+
+    def _next(self) -> None:
+        self._queue.popleft()()
 
     def _due(self) -> float:
         # Never before what came earlier: the extra time of the first bytes holds for those right behind them.
