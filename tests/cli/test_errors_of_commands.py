@@ -178,6 +178,17 @@ def test_a_stdout_that_is_full_is_an_error(registry: Registry, repo: str, image:
         assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
 
 
+def test_what_was_found_before_a_failure_is_shown(registry: Registry, make_front: MakeFront) -> None:
+    front = make_front(registry)
+    page = faults.respond(200, b'{"tags": ["v1", "v2"]}', {"Link": '</v2/app/tags/list?last=v2>; rel="next"'})
+    front.rule("GET", "/tags/list", page)
+    front.rule("GET", "/tags/list", faults.error(403, "DENIED"), times=None)
+
+    done = liftlock("ls", f"{front.host}/app", check=False)
+
+    assert (done.code, done.out) == (4, "v1\nv2\n")
+
+
 def test_closed_streams_are_no_mistake_of_ours(registry: Registry, repo: str, image: Image) -> None:
     assert image.digest
     place = f"{registry.host}/{repo}"

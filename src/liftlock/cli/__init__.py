@@ -31,12 +31,15 @@ def main() -> NoReturn:
             sys.exit(0)
     import atexit
     import gc
+    from contextlib import suppress
 
     # Nearly all that start-up makes lives to the end: looking through it for garbage costs 4 ms.
     gc.set_threshold(50_000)
     from liftlock.cli.run import run
 
     code = run(sys.argv[1:])
+    with suppress(OSError):  # of what was written before a failure; the failure has been told
+        sys.stdout.flush()
     sys.stderr.flush()
     atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way to run them before `os._exit`
     # Everything is closed by now. That the interpreter takes itself apart piece by piece would cost another 15 ms.

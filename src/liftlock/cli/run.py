@@ -38,11 +38,8 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A locale that lacks a character is no reason to fail.
             sys.stdout.reconfigure(errors="backslashreplace")
-        with liftlock.make_context("liftlock", list(arguments), obj=invocation) as context:
-            liftlock.invoke(context)
+        code = _invoke(arguments, invocation)
         sys.stdout.flush()
-    except Exit as stop:
-        return stop.exit_code
     except BrokenPipeError:
         # `liftlock ls … | head` is no failure worth words; the code is what a shell shows for SIGPIPE.
         return 128 + signal.SIGPIPE
@@ -54,6 +51,15 @@ def run(arguments: Sequence[str]) -> int:
             # Click reads options only once it knows all of them.
             invocation.output = _output(arguments)
         return _fail(error, invocation)
+    return code
+
+
+def _invoke(arguments: Sequence[str], invocation: Invocation) -> int:
+    try:
+        with liftlock.make_context("liftlock", list(arguments), obj=invocation) as context:
+            liftlock.invoke(context)
+    except Exit as stop:
+        return stop.exit_code
     return 0
 
 
