@@ -157,9 +157,10 @@ class Line(_Counting):
         import os
 
         try:
-            return max(os.get_terminal_size(self._stream.fileno()).columns - 1, 20)
+            columns = os.get_terminal_size(self._stream.fileno()).columns
         except OSError:
-            return 79
+            columns = 0
+        return (columns or 80) - 1  # some pseudo-terminals do not say how wide they are
 
 
 class Lines(_Counting):
