@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each tool (default: 5)")
     parser.add_argument("--size", type=int, default=GIGABYTE, help="bytes of the large image (default: 1 GB)")
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
+    script = Path(sys.executable).with_name("liftlock")
+    parser.add_argument("--liftlock", type=Path, default=script, metavar="PATH", help="what is measured: %(default)s")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.cases if name not in CASES]
     if unknown:
@@ -28,7 +30,7 @@ def main() -> None:
     memory = Path("/dev/shm")
     room = memory.is_dir() and shutil.disk_usage(memory).free > 8 * arguments.size
     with tempfile.TemporaryDirectory(prefix="liftlock-bench-", dir=memory if room else None) as folder:
-        bench = Bench(Path(folder), arguments.runs, arguments.size)
+        bench = Bench(Path(folder), arguments.runs, arguments.size, arguments.liftlock)
         rows = []
         for name in arguments.cases or CASES:
             print(f"{name} ", end="", file=sys.stderr, flush=True)

@@ -33,6 +33,18 @@ class Bench:
     runs: int
     size: int
     """Bytes of the large image."""
+    liftlock: Path
+    """The console script that is measured."""
+
+    def tools(self, ca: Path | None = None) -> Contestants:
+        """Every tool that is there."""
+        return Contestants(self.folder, self.liftlock, ca=ca)
+
+    def authority(self) -> Authority:
+        """Of the registries' certificates."""
+        folder = self.folder / "authority"
+        folder.mkdir(exist_ok=True)
+        return Authority(folder)
 
     def large(self) -> images.Image:
         """Half random, half compressible; made once."""
@@ -52,12 +64,12 @@ def forget_skopeo() -> None:
 def large(bench: Bench, *, tls: bool, verify: str) -> Row:
     """A and A': one large image from one registry to another."""
     with ExitStack() as stack:
-        authority = Authority(bench.folder / "authority") if tls else None
+        authority = bench.authority() if tls else None
         source = stack.enter_context(Registry(tls=authority))
         destination = stack.enter_context(Registry(tls=authority))
         image = bench.large()
         remote.push(image.layout, image.tag, source, "bench/large")
-        tools = Contestants(bench.folder, ca=source.ca)
+        tools = bench.tools(source.ca)
         names = f"{source.host}/bench/large:large", f"{destination.host}/bench/large:large"
 
         def before() -> None:
@@ -88,7 +100,7 @@ def many(bench: Bench) -> Iterator[Row]:
             remote.push(layout, tag, source, repository)
         pairs = [f"{source.host}/{repository}:v{number} {destination.host}/{repository}" for number in range(IMAGES)]
         listing.write_text("\n".join(pairs) + "\n")
-        tools = Contestants(bench.folder)
+        tools = bench.tools()
         ours = tools.liftlock("copy", "--from", listing)
         theirs = tools.peers_sync(f"{source.host}/{repository}", f"{destination.host}/bench")
 
@@ -107,7 +119,7 @@ def round_trips(bench: Bench) -> Iterator[Row]:
     with Registry() as registry, Delay(registry.host, round_trip=ROUND_TRIP) as line:
         image = images.make_image(bench.folder / "small", "small", layers=3, layer_bytes=20_000)
         remote.push(image.layout, image.tag, registry, "bench/staging")
-        tools = Contestants(bench.folder)
+        tools = bench.tools()
         staging, production = f"{line.host}/bench/staging:small", f"{line.host}/bench/production:small"
         production_folder = registry.folder / "data/docker/registry/v2/repositories/bench/production"
 
@@ -142,7 +154,7 @@ def start_up(bench: Bench) -> Iterator[Row]:
     with Registry() as registry:
         image = images.make_image(bench.folder / "small", "small", layers=3, layer_bytes=20_000)
         remote.push(image.layout, image.tag, registry, "bench/staging")
-        tools = Contestants(bench.folder)
+        tools = bench.tools()
         staging, production = f"{registry.host}/bench/staging:small", f"{registry.host}/bench/production:small"
         folder = registry.folder / "data/docker/registry/v2/repositories/bench/production"
         copy = tools.liftlock("copy", staging, production)
@@ -165,7 +177,7 @@ def publish(bench: Bench) -> Iterator[Row]:
             f"oci:{image.layout}:{image.tag}",
             f"docker-archive:{archive}:bench/large:1",
         )
-    tools = Contestants(bench.folder)
+    tools = bench.tools()
     project = bench.folder / "project"
     layout = bench.folder / "unpacked"
 

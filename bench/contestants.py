@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,15 +15,15 @@ __all__ = ["Contestants"]
 class Contestants:
     """The commands of every tool that is there, for one bench folder."""
 
-    def __init__(self, folder: Path, *, ca: Path | None = None) -> None:
+    def __init__(self, folder: Path, liftlock: Path, *, ca: Path | None = None) -> None:
         self.ca = ca
+        self._liftlock = liftlock
         self._env = {
             "HOME": str(folder / "home"),
             "XDG_CACHE_HOME": str(folder / "home/cache"),
             "XDG_STATE_HOME": str(folder / "home/state"),
         }
         (folder / "home").mkdir(exist_ok=True)
-        self._liftlock = Path(sys.executable).with_name("liftlock")
         self._certificates = folder / "certificates"
         self._regctl = folder / "regctl.json"
         if ca is not None:

@@ -5,7 +5,8 @@
 
 It delays, and does not narrow: what is on its way is not limited. It runs as a process of its own, so that it takes no
 time from the tool that is measured. This file needs nothing but the standard library, since it is also that process's
-program. Opening a connection costs its round trip too: the first bytes of a client wait that much longer.
+program. Opening a connection costs its round trip too: a client's first bytes leave one round trip after it began to
+connect, or when they are sent, whichever is later.
 
 Event loops count in whole milliseconds, so a round trip is up to 2 ms longer than asked for; it is the same for all.
 """
@@ -60,9 +61,9 @@ class Delay:
 class _End(asyncio.Protocol):
     """One end of a connection; what it receives goes to `other` after `delay` seconds."""
 
-    def __init__(self, delay: float, extra: float = 0.0) -> None:
+    def __init__(self, delay: float, opening: float = 0.0) -> None:
         self.delay = delay
-        self.extra = extra
+        self.opening = opening
         self.other: _End | None = None
         self.transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
@@ -73,6 +74,7 @@ class _End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self._last = self._loop.time() + self.opening + self.delay
         transport.set_write_buffer_limits(high=_ON_THE_WAY)
 
     def data_received(self, data: bytes) -> None:
@@ -97,11 +99,9 @@ class _End(asyncio.Protocol):
         self._queue.popleft()()
 
     def _due(self) -> float:
-        # Never before what came earlier: the extra time of the first bytes holds for those right behind them.
-        due = max(self._loop.time() + self.delay + self.extra, self._last)
-        self.extra = 0.0
-        self._last = due
-        return due
+        # Never before what came earlier, nor before an opened connection could have brought anything.
+        self._last = max(self._loop.time() + self.delay, self._last)
+        return self._last
 
     def _pass_on(self, data: bytes) -> None:
         self._waiting -= len(data)
@@ -125,7 +125,7 @@ class _Client(_End):
     """The end at which a client connects; it opens the other one."""
 
     def __init__(self, host: str, port: int, delay: float) -> None:
-        super().__init__(delay, extra=2 * delay)
+        super().__init__(delay, opening=2 * delay)
         self._address = (host, port)
         self._opening: asyncio.Task[None] | None = None
 
