@@ -12,11 +12,12 @@ from functools import partial
 from typing import TypeVar
 
 from liftlock.errors import CorruptContent, LiftlockError, NotFound, UsageError
-from liftlock.oci.digest import HEX_LENGTH, Digest
+from liftlock.oci.digest import Digest
 from liftlock.oci.distribution import fallback_tag
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.transfer.events import Cancel
-from liftlock.transfer.model import Attachment, CopyRequest, ImageSurvey, Opener, Options, Survey
+from liftlock.transfer.findings import Findings
+from liftlock.transfer.model import Attachment, CopyRequest, Opener, Options, Survey
 from liftlock.transfer.platforms import narrowed
 from liftlock.transfer.pool import WORKERS, Job, gather, run
 from liftlock.transfer.sides import at
@@ -49,7 +50,7 @@ def survey(
     other; and whatever the targets raise, with the side it came from.
     """
     _refuse_contradictions(requests)
-    images = [_Image(request) for request in requests]
+    images = [Findings(request) for request in requests]
     surveyor = _Surveyor(images, targets, options, workers, cancel)
     surveyor.roots()
     surveyor.children()
@@ -76,74 +77,9 @@ def _refuse_contradictions(requests: Sequence[CopyRequest]) -> None:
                 )
 
 
-class _Image:
-    """What is known of one request so far."""
-
-    def __init__(self, request: CopyRequest) -> None:
-        self.request = request
-        # In a docker archive, `app:1` is a name as well.
-        pinned = request.reference.partition(":")[0] in HEX_LENGTH
-        self.pinned = Digest(request.reference) if pinned else None
-        self.tags: dict[str, Digest | None] = {}
-        self.source_digest: Digest
-        if self.pinned:
-            self.source_digest = self.pinned  # otherwise the first wave sets it
-        self.root: Manifest | None = None
-        self.manifests: dict[Digest, Manifest] = {}
-        self.attachments: list[Attachment] = []
-        self.present: set[Digest] = set()
-        self.notes: list[str] = []
-
-    @property
-    def digest(self) -> Digest:
-        """Of the image as it shall be at the destination."""
-        return self.root.digest if self.root else self.source_digest
-
-    @property
-    def own(self) -> list[Digest]:
-        """The root and the manifests below it, as they shall be at the destination."""
-        return [self.digest, *self.manifests]
-
-    @property
-    def in_place(self) -> bool:
-        """A retag inside one repository: everything below the root is there, and so is what refers to it."""
-        return self.request.source == self.request.destination
-
-    @property
-    def tagged(self) -> bool:
-        """Whether all tags hold the image already."""
-        return bool(self.tags) and set(self.tags.values()) == {self.digest}
-
-    @property
-    def subjects(self) -> list[Digest]:
-        """What attachments may refer to: the root and the manifests below it, as the source has them."""
-        found = dict.fromkeys([self.digest] if self.digest == self.source_digest else [])
-        for manifest in (self.root, *self.manifests.values()):
-            if manifest is not None:
-                found |= dict.fromkeys(child.digest for child in manifest.manifests)
-        return list(found | dict.fromkeys(self.manifests))
-
-    def lacking(self) -> list[Manifest]:
-        """The manifests that are not known to be at the destination."""
-        everything = [self.root, *self.manifests.values(), *(attachment.manifest for attachment in self.attachments)]
-        return [manifest for manifest in everything if manifest is not None and manifest.digest not in self.present]
-
-    def finished(self) -> ImageSurvey:
-        return ImageSurvey(
-            request=self.request,
-            digest=self.source_digest,
-            root=self.root,
-            manifests=list(self.manifests.values()),
-            attachments=self.attachments,
-            tags=self.tags,
-            present=frozenset(self.present),
-            notes=self.notes,
-        )
-
-
 class _Surveyor:
     def __init__(
-        self, images: Sequence[_Image], targets: Opener, options: Options, workers: int, cancel: Cancel | None
+        self, images: Sequence[Findings], targets: Opener, options: Options, workers: int, cancel: Cancel | None
     ) -> None:
         self.images = images
         self.targets = targets
@@ -160,7 +96,7 @@ class _Surveyor:
         first: list[Callable[[], None]] = []
         for image in self.images:
             first.extend(partial(self._destination_tag, image, tag) for tag in dict.fromkeys(image.request.tags))
-        fetch: dict[tuple[str, str], list[_Image]] = {}
+        fetch: dict[tuple[str, str], list[Findings]] = {}
         for image in self.images:
             if image.pinned is None:
                 fetch.setdefault((image.request.source, image.request.reference), []).append(image)
@@ -201,7 +137,7 @@ class _Surveyor:
                     frontier.append((image, manifest))
             self._bound()
         for image in self.images:
-            image.manifests = _children_first(image.root, image.manifests)
+            image.order()
 
     def attachments(self) -> None:
         """Referrers, their referrers, and legacy cosign tags, of every image and each of its children."""
@@ -259,17 +195,17 @@ class _Surveyor:
 
     # -- single questions
 
-    def _destination_tag(self, image: _Image, tag: str) -> None:
+    def _destination_tag(self, image: Findings, tag: str) -> None:
         with at("destination"):
             found = self.targets.open_writable(image.request.destination).resolve(tag)
         image.tags[tag] = found.digest if found else None
 
-    def _destination_root(self, image: _Image, digest: Digest) -> None:
+    def _destination_root(self, image: Findings, digest: Digest) -> None:
         with at("destination"):
             if self.targets.open_writable(image.request.destination).resolve(digest) is not None:
                 image.present.add(digest)
 
-    def _source_digest(self, source: str, reference: str, sharing: Sequence[_Image]) -> None:
+    def _source_digest(self, source: str, reference: str, sharing: Sequence[Findings]) -> None:
         with at("source"):
             found = self.targets.open(source).resolve(reference)
             if found is None:
@@ -277,14 +213,14 @@ class _Surveyor:
         for image in sharing:
             image.source_digest = found.digest
 
-    def _source_root(self, source: str, reference: str, sharing: Sequence[_Image]) -> None:
+    def _source_root(self, source: str, reference: str, sharing: Sequence[Findings]) -> None:
         manifest = self._fetch(source, reference)
         for image in sharing:
             image.root = manifest
             image.source_digest = manifest.digest
 
-    def _attached(self, image: _Image, subject: Digest, tags: frozenset[str]) -> list[tuple[_Image, Attachment]]:
-        found: list[tuple[_Image, Attachment]] = []
+    def _attached(self, image: Findings, subject: Digest, tags: frozenset[str]) -> list[tuple[Findings, Attachment]]:
+        found: list[tuple[Findings, Attachment]] = []
         with at("source"):
             source = self.targets.open(image.request.source)
             for descriptor in source.referrers(subject, tags):
@@ -309,9 +245,9 @@ class _Surveyor:
                     )
         return found
 
-    def _below(self, image: _Image, manifest: Manifest, seen: set[Digest]) -> list[tuple[_Image, Digest]]:
+    def _below(self, image: Findings, manifest: Manifest, seen: set[Digest]) -> list[tuple[Findings, Digest]]:
         """An attachment may be an index: its children travel as the image's do."""
-        found: list[tuple[_Image, Digest]] = []
+        found: list[tuple[Findings, Digest]] = []
         for child in manifest.manifests:
             if child.digest not in seen:
                 seen.add(child.digest)
@@ -321,7 +257,7 @@ class _Surveyor:
                 image.manifests[child.digest] = fetched
         return found
 
-    def _legacy_tag(self, image: _Image, attachment: Attachment, tag: str) -> None:
+    def _legacy_tag(self, image: Findings, attachment: Attachment, tag: str) -> None:
         """A legacy tag holds *all* signatures of a digest: never replace one that has what the source lacks."""
         with at("destination"):
             destination = self.targets.open_writable(image.request.destination)
@@ -372,10 +308,10 @@ class _Surveyor:
         with at("destination"):
             return self.targets.open_writable(key[0]).has_blob(key[1])
 
-    def _same_home(self, image: _Image) -> bool:
+    def _same_home(self, image: Findings) -> bool:
         return self.targets.open(image.request.source).home == self.targets.open(image.request.destination).home
 
-    def _needs_root(self, image: _Image) -> bool:
+    def _needs_root(self, image: Findings) -> bool:
         """Nothing more is to be known of an image that every tag holds, unless its attachments may be new."""
         if image.in_place:
             return not image.tagged
@@ -387,19 +323,3 @@ class _Surveyor:
                 f"the images have more than {MAX_MANIFESTS} manifests and attachments",
                 hint="copy fewer images at once, or leave attachments behind with --no-referrers",
             )
-
-
-def _children_first(root: Manifest | None, found: dict[Digest, Manifest]) -> dict[Digest, Manifest]:
-    """The manifests below the root in an order in which each comes after all that it points at."""
-    ordered: dict[Digest, Manifest] = {}
-
-    def visit(manifest: Manifest) -> None:
-        for child in manifest.manifests:
-            if child.digest in found and child.digest not in ordered:
-                visit(found[child.digest])
-        if manifest is not root:
-            ordered[manifest.digest] = manifest
-
-    if root is not None:
-        visit(root)
-    return ordered
