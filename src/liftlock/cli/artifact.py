@@ -17,6 +17,7 @@ from liftlock.cli.progress import Mode, watcher
 from liftlock.cli.project import assignments, file_option, opened
 
 if TYPE_CHECKING:
+    from liftlock.services.project import Project
     from liftlock.services.publish import Build
     from liftlock.store.artifacts import Published
 
@@ -74,9 +75,10 @@ def publish(
     sources = assignments(images, "image")
     made = build_of(build, commit, url, assignments(labels, "label"))
     watch = watcher(progress, invocation.output, os.environ, sys.stderr)
-    with opened(invocation, file) as (project, session), watch:
-        published = service.publish(project, session, sources, made, on_event=watch, cancel=invocation.cancel)
-    show_artifact(invocation, published)
+    with opened(invocation, file) as (project, session):
+        with watch:
+            published = service.publish(project, session, sources, made, on_event=watch, cancel=invocation.cancel)
+        _show(invocation, project, published)
 
 
 def build_of(build: str | None, commit: str | None, url: str | None, labels: dict[str, str]) -> Build:
@@ -107,7 +109,7 @@ def list_(invocation: Invocation, file: str | None) -> None:
     with Project(file) as project:
         found = all_artifacts(project)
     if invocation.output == "json":
-        document("ArtifactList", {"artifacts": [artifact_json(each) for each in found]})
+        document("ArtifactList", {"artifacts": [artifact_json(project, each) for each in found]})
         return
     rows = [
         [
@@ -137,8 +139,7 @@ def show(invocation: Invocation, text: str, file: str | None) -> None:
     from liftlock.services.publish import find_artifact
 
     with Project(file) as project:
-        published = find_artifact(project, text)
-    show_artifact(invocation, published)
+        _show(invocation, project, find_artifact(project, text))
 
 
 @artifact.command(
@@ -160,18 +161,17 @@ def export(invocation: Invocation, *, text: str, destination: str, progress: Mod
     with opened(invocation, file) as (project, session), watch:
         published = service.export(project, session, text, destination, on_event=watch, cancel=invocation.cancel)
     if invocation.output == "json":
-        document("ArtifactExport", {"destination": destination, **service.artifact_json(published)})
+        document("ArtifactExport", {"destination": destination, **service.artifact_json(project, published)})
     else:
         for name, image in published.artifact.images.items():
             line(f"{destination}:{name}@{image.digest}")
 
 
-def show_artifact(invocation: Invocation, published: Published) -> None:
-    """An artifact on stdout."""
+def _show(invocation: Invocation, project: Project, published: Published) -> None:
     if invocation.output == "json":
         from liftlock.services.publish import artifact_json
 
-        document("Artifact", artifact_json(published))
+        document("Artifact", artifact_json(project, published))
         return
     made = published.artifact
     fields(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["promote"]
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @click.command(
@@ -85,71 +85,67 @@ def promote(
     """
     from liftlock.services import promote as service
 
-    bound = False if no_wait else _seconds(wait)
+    if wait and no_wait:
+        raise UsageError("--wait and --no-wait contradict each other")
+    bound = _seconds(wait) if wait else None
     watch = watcher(progress, invocation.output, os.environ, sys.stderr)
     with opened(invocation, file) as (project, session):
-        chosen = _release(
-            project,
-            session,
-            release,
-            stage,
-            pins=assignments(pins, "--image"),
-            variables=assignments(variables, "--var"),
-        )
-        with watch:
-            promoted = service.promote(
-                project, session, chosen, stage, wait=bound, on_event=watch, cancel=invocation.cancel
-            )
+        chosen = _release(invocation, project, session, release, stage, pins=pins, variables=variables)
+        if no_wait:
+            promoted = service.queue(project, chosen, stage)
+        else:
+            with watch:
+                promoted = service.promote(
+                    project, session, chosen, stage, wait=bound, on_event=watch, cancel=invocation.cancel
+                )
         if promoted.result is not None:
             result = promoted.result
             invocation.summary = f"{result.mounted} mounted, {bytes_text(result.copied_bytes)} copied"
-        if chosen.pipeline.id != project.pipeline.id:
-            sys.stderr.write(f"note: {project.file} changed since this release was made; the release keeps its own\n")
-    _show(invocation, promoted)
+        _show(invocation, project, promoted)
 
 
 def _release(
+    invocation: Invocation,
     project: Project,
     session: Session,
     text: str | None,
     stage: str,
     *,
-    pins: dict[str, str],
-    variables: dict[str, str],
+    pins: tuple[str, ...],
+    variables: tuple[str, ...],
 ) -> Release:
-    from liftlock.services.releases import candidates, find_release, pin_release
+    from liftlock.services.releases import choose_release, pin_release
 
-    if text is not None:
-        if pins or variables:
-            raise UsageError("a release is what it is: --image and --var are for promoting without one")
-        return find_release(project, text).release
-    chosen = project.pipeline.stage(stage)
-    if chosen.after or (project.pipeline.source is None and not pins):
-        why = f"it comes after {' and '.join(chosen.after)}" if chosen.after else "the pipeline has no source"
-        names = candidates(project, stage)
-        raise UsageError(
-            f"which release shall go to {stage!r}? Without one this stage cannot be promoted to: {why}",
-            hint=f"one of: {', '.join(names)}" if names else "none may go there yet; see liftlock status",
+    if text is None:
+        return pin_release(
+            project,
+            session,
+            stage,
+            build=build_of(None, None, None, {}),
+            variables=assignments(variables, "--var"),
+            pins=assignments(pins, "--image"),
+            cancel=invocation.cancel,
         )
-    return pin_release(project, session, build=build_of(None, None, None, {}), variables=variables, pins=pins).release
+    if pins or variables:
+        raise UsageError("a release is what it is: --image and --var are for promoting without one")
+    return choose_release(project, text, stage)
 
 
-def _seconds(text: str) -> bool | float:
-    if not text:
-        return True
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+def _seconds(text: str) -> float:
+    # Without a unit it is no duration: `--wait 42 --to prod` would take the release for one.
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
     if not match or not float(match[1]):
-        raise UsageError(f"--wait {text!r} is no duration", hint="write 90s, 15m or 2h")
+        raise UsageError(f"--wait: {text!r} is no duration", hint="write --wait=90s, --wait=15m or --wait=2h")
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _show(invocation: Invocation, promoted: Promoted) -> None:
+def _show(invocation: Invocation, project: Project, promoted: Promoted) -> None:
     if invocation.output != "text":
         document("Promotion", promoted.to_json(), compact=invocation.output == "ndjson")
         return
     release, result = promoted.release, promoted.result
     if result is None:
-        said = f"queued; carried out by: liftlock promote {release.name} --to {promoted.stage}"
+        said = f"carried out by: liftlock promote {release.name} --to {promoted.stage}"
     else:
         copied = f"{result.copied} copied ({bytes_text(result.copied_bytes)})"
         said = f"{copied}, {result.mounted} mounted, {result.present} present"
@@ -162,7 +158,15 @@ def _show(invocation: Invocation, promoted: Promoted) -> None:
         ]
     )
     line("")
-    rows = [[each.image, each.digest, f"{each.target}:{', '.join(each.tags)}"] for each in promoted.destinations]
-    table(rows, indent="  ")
-    for note in result.notes if result else ():
+    table(
+        [
+            [each.image, each.digest, f"{project.written(each.target)}:{', '.join(each.tags)}"]
+            for each in promoted.destinations
+        ],
+        indent="  ",
+    )
+    notes = list(result.notes) if result else []
+    if release.pipeline.id != project.pipeline.id:
+        notes.append(f"{project.file} has changed since this release was made, which keeps the file as it was")
+    for note in notes:
         sys.stderr.write(f"note: {note}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -13,9 +14,12 @@ from liftlock.cli.output import document, fields, line, table
 from liftlock.cli.project import file_option, opened
 
 if TYPE_CHECKING:
+    from liftlock.services.project import Project
     from liftlock.services.trace import Journey, Step
 
 __all__ = ["trace"]
+
+WHEN = "%Y-%m-%d %H:%M:%S"
 
 
 @click.command(
@@ -37,17 +41,17 @@ def trace(invocation: Invocation, image: str, file: str | None) -> None:
     with opened(invocation, file) as (project, session):
         found = follow(project, session, image)
     if invocation.output == "json":
-        document("Trace", found.to_json())
+        document("Trace", found.to_json(project))
         return
     if found.digest:
         fields([("digest", found.digest)])
-    for journey in found.journeys:
-        if found.digest:
+    for number, journey in enumerate(found.journeys):
+        if found.digest or number:
             line("")
-        _show(journey)
+        _show(project, journey)
 
 
-def _show(journey: Journey) -> None:
+def _show(project: Project, journey: Journey) -> None:
     artifact = journey.published.artifact
     fields(
         [
@@ -55,22 +59,32 @@ def _show(journey: Journey) -> None:
             ("commit", artifact.commit),
             *((name, link) for name, link in artifact.links.items()),
             ("artifact", artifact.id),
-            ("published", f"{journey.published.published_at:%Y-%m-%d %H:%M:%S} UTC"),
+            ("published", f"{journey.published.published_at:{WHEN}} UTC"),
         ]
     )
+    line("")
     table([[name, image.digest] for name, image in artifact.images.items()], indent="  ")
     for created, steps in journey.releases:
         line("")
         fields([("release", f"{created.release.id.short} of pipeline {created.release.pipeline.name}")])
-        rows = [_row(step) for step in steps]
+        rows = [row for step in steps for row in _rows(project, step)]
         if rows:
+            line("")
             table(rows, indent="  ")
 
 
-def _row(step: Step) -> list[str]:
+def _rows(project: Project, step: Step) -> Iterator[list[str]]:
+    """One row per attempt with what became of it, or of what was refused why; one row more for each place's tags."""
     promotion = step.promotion
-    last = promotion.last
-    at = (last.ended_at or last.started_at or last.queued_at) if last else promotion.decided_at
-    tags = ", ".join(f"{move.destination}:{move.tag}" for move in step.moves)
-    reason = (last.reason if last else promotion.reason) or tags
-    return [promotion.stage, promotion.state, f"{at:%Y-%m-%d %H:%M:%S}", reason]
+    if not promotion.attempts:
+        yield [promotion.stage, promotion.state, f"{promotion.decided_at:{WHEN}}", promotion.reason]
+    for attempt in promotion.attempts:
+        places: dict[str, list[str]] = {}
+        for move in step.moves:
+            if move.attempt == attempt.number:
+                places.setdefault(project.written(move.destination), []).append(move.tag)
+        at = attempt.ended_at or attempt.started_at or attempt.queued_at
+        told = [attempt.reason] if attempt.reason else []
+        told += [f"{place}:{', '.join(tags)}" for place, tags in places.items()]
+        yield [promotion.stage, attempt.execution.value, f"{at:{WHEN}}", told[0] if told else ""]
+        yield from (["", "", "", more] for more in told[1:])

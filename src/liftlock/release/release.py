@@ -18,7 +18,7 @@ from liftlock.release.names import suggestion
 from liftlock.release.pipeline import Pipeline
 from liftlock.release.place import Destination, parse_place, parse_source, parse_tag
 
-__all__ = ["RELEASE_TYPE", "Release", "require_images", "sources"]
+__all__ = ["RELEASE_TYPE", "Release", "check_variables", "require_images", "sources"]
 
 RELEASE_TYPE = "application/vnd.liftlock.release.v1+json"
 """The document's media type, part of the document."""

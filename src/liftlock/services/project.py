@@ -73,10 +73,16 @@ class Project:
         )
 
     def target(self, place: str) -> str:
-        """The name to open a place of the pipeline by: layouts are below the file's folder, wherever we stand."""
+        """The name to open a place of the pipeline by: layouts are relative to the file's folder, wherever we stand."""
         if place.startswith(LAYOUT):
             return LAYOUT + os.path.normpath(self.folder / place.removeprefix(LAYOUT))
         return place
+
+    def written(self, target: str) -> str:
+        """The reverse of `target`: a place as it would be written in the file, where it is in or below its folder."""
+        path = target.removeprefix(LAYOUT)
+        below = os.path.relpath(path, self.folder) if path != target and os.path.isabs(path) else ""
+        return target if not below or below.split(os.sep)[0] == os.pardir else LAYOUT + below
 
     def close(self) -> None:
         """Give back the database."""

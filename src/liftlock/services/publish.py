@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from liftlock.errors import NotFound, UsageError
+from liftlock.errors import UsageError
+from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.release.artifact import Artifact
 from liftlock.release.release import require_images
 from liftlock.services.archives import prepare_archives
+from liftlock.services.holders import known_places
 from liftlock.services.project import Project
 from liftlock.services.session import Session
 from liftlock.store.artifacts import Origin, Published
@@ -20,9 +22,11 @@ from liftlock.transfer.events import Cancel, Event, OnEvent, ignore
 from liftlock.transfer.execute import execute
 from liftlock.transfer.model import CopyRequest
 from liftlock.transfer.plan import make_plan
+from liftlock.transfer.pool import gather
+from liftlock.transfer.sides import at
 from liftlock.transfer.survey import survey
 
-__all__ = ["Build", "all_artifacts", "artifact_json", "export", "find_artifact", "publish", "record"]
+__all__ = ["Build", "Pinned", "all_artifacts", "artifact_json", "export", "find_artifact", "pin", "publish", "record"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,16 @@ class Build:
     commit: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """An image that shall be part of an artifact."""
+
+    content: Descriptor
+    origin: Origin
+    below: tuple[Digest, ...] = ()
+    """The manifests that it consists of, when it is an index."""
 
 
 def publish(
@@ -52,71 +66,102 @@ def publish(
     """
     if project.known_pipeline is not None:
         require_images(project.known_pipeline, sources, "what is published")
-    images, origins = _bring(project, session, sources, on_event, cancel)
-    artifact = Artifact(images=images, build=build.id, commit=build.commit, links=build.links, labels=build.labels)
-    return record(project, session, artifact, origins)
+    to_pin: dict[str, Location] = {}
+    to_store: dict[str, Location] = {}
+    for name, text in sources.items():
+        location = Location.parse(text)
+        only_pinned = location.kind == "registry" and not project.stores_everything
+        (to_pin if only_pinned else to_store)[name] = location
+    found = pin(session, to_pin, cancel) | _store(project, session, to_store, on_event, cancel)
+    return record(project, session, {name: found[name] for name in sources}, build)
 
 
-def record(project: Project, session: Session, artifact: Artifact, origins: Mapping[str, Origin]) -> Published:
-    """Keep an artifact whose content is where ``origins`` says: tags, document, last the row that makes it known."""
+def pin(session: Session, locations: Mapping[str, Location], cancel: Cancel | None = None) -> dict[str, Pinned]:
+    """What references in registries name right now, by image name; raises `NotFound`."""
+
+    def one(location: Location) -> Pinned:
+        # The manifest, not just its digest: the artifact says its exact size, and it has to be one we can promote.
+        with at("source"):
+            manifest = session.targets.open(location.target).manifest(location.reference or "latest")
+        return Pinned(
+            content=manifest.descriptor,
+            origin=Origin(source=f"{location.target}@{manifest.digest}"),
+            below=tuple(child.digest for child in manifest.manifests),
+        )
+
+    return dict(zip(locations, gather(one, locations.values(), cancel=cancel), strict=True))
+
+
+def record(project: Project, session: Session, images: Mapping[str, Pinned], build: Build) -> Published:
+    """Make these images known as an artifact: their tags in the store, the document, last of all the record.
+
+    A build that has published the same before stays with what it published first. Raises `Conflict` when it has
+    published something else; then nothing has changed.
+    """
+    artifact = Artifact(
+        images={name: image.content for name, image in images.items()},
+        build=build.id,
+        commit=build.commit,
+        links=build.links,
+        labels=build.labels,
+    )
     with project.home.store.read() as tx:
         earlier = tx.artifacts.of_build(project.namespace, artifact.build) if artifact.build else None
-    if earlier is not None and earlier.artifact.digests == artifact.digests:
-        artifact = earlier.artifact
-    elif earlier is None:
-        _keep(project, session, artifact, origins)
+    if earlier is None or earlier.artifact.digests == artifact.digests:
+        _keep(project, session, earlier.artifact if earlier else artifact, images)
     with project.home.store.begin() as tx:
-        return tx.artifacts.publish(artifact, project.namespace, origins)
+        return tx.artifacts.publish(
+            artifact,
+            project.namespace,
+            {name: image.origin for name, image in images.items()},
+            {image.content.digest: image.below for image in images.values()},
+        )
 
 
-def _bring(
-    project: Project, session: Session, sources: Mapping[str, str], on_event: OnEvent, cancel: Cancel | None
-) -> tuple[dict[str, Descriptor], dict[str, Origin]]:
-    """Pin every image, and bring to the store what belongs there. No tag is set yet: a tag names its artifact."""
+def _store(
+    project: Project, session: Session, locations: Mapping[str, Location], on_event: OnEvent, cancel: Cancel | None
+) -> dict[str, Pinned]:
+    """Bring images to the store. No tag is set yet: a tag names its artifact, which is made of all of them."""
+    if not locations:
+        return {}
     # Compressed layers go straight into the store, which remembers what each became.
     notes = prepare_archives(
         session,
-        map(Location.parse, sources.values()),
+        locations.values(),
         on_event,
         scratch=project.artifacts.scratch(),
         remember=LayerMemory(project.home.store),
     )
     for note in notes:
         on_event(Event("note", note))
-    requests: dict[str, CopyRequest] = {}
-    images: dict[str, Descriptor] = {}
-    origins: dict[str, Origin] = {}
-    for name, text in sources.items():
-        location = Location.parse(text)
-        if location.kind == "registry" and not project.stores_everything:
-            images[name] = _pinned(session, location)
-            origins[name] = Origin(source=f"{location.target}@{images[name].digest}")
-            continue
-        reference = location.reference or ("latest" if location.kind == "registry" else "")
-        requests[name] = CopyRequest(location.target, reference, project.artifacts.target(name))
-    if requests:
-        plan = make_plan(survey(list(requests.values()), session.targets, cancel=cancel))
-        execute(plan, session.targets, state=session.folders.state, on_event=on_event, cancel=cancel)
-        for (name, request), image in zip(requests.items(), plan.images, strict=True):
-            assert image.root is not None, "without tags, the root is always fetched"  # noqa: S101
-            images[name] = image.root.descriptor
-            in_registry = Location.parse(sources[name]).kind == "registry"
-            pinned = f"{request.source}@{image.target_digest}" if in_registry else ""
-            origins[name] = Origin(stored=request.destination, source=pinned)
-    return {name: images[name] for name in sources}, origins
+    requests = [
+        CopyRequest(
+            location.target,
+            location.reference or ("latest" if location.kind == "registry" else ""),
+            project.artifacts.target(name),
+        )
+        for name, location in locations.items()
+    ]
+    plan = make_plan(survey(requests, session.targets, cancel=cancel))
+    execute(plan, session.targets, state=session.folders.state, on_event=on_event, cancel=cancel)
+    found = {}
+    for (name, location), image in zip(locations.items(), plan.images, strict=True):
+        assert image.root is not None, "without tags, the root is always fetched"  # noqa: S101
+        source = f"{location.target}@{image.target_digest}" if location.kind == "registry" else ""
+        found[name] = Pinned(
+            content=image.root.descriptor,
+            origin=Origin(stored=project.written(image.request.destination), source=source),
+            below=tuple(manifest.digest for manifest in image.manifests),
+        )
+    return found
 
 
-def _pinned(session: Session, location: Location) -> Descriptor:
-    # The manifest, not just its digest: the artifact says its exact size, and it has to be one we can promote.
-    return session.targets.open(location.target).manifest(location.reference or "latest").descriptor
-
-
-def _keep(project: Project, session: Session, artifact: Artifact, origins: Mapping[str, Origin]) -> None:
-    for name, origin in origins.items():
-        if origin.stored:
-            store = session.targets.open_writable(origin.stored)
-            store.put_manifest(store.manifest(artifact.images[name].digest), project.artifacts.tag(artifact, name))
-    if any(origin.stored for origin in origins.values()):
+def _keep(project: Project, session: Session, artifact: Artifact, images: Mapping[str, Pinned]) -> None:
+    for name, image in images.items():
+        if image.origin.stored:
+            store = session.targets.open_writable(project.target(image.origin.stored))
+            store.put_manifest(store.manifest(image.content.digest), project.artifacts.tag(artifact, name))
+    if any(image.origin.stored for image in images.values()):
         project.artifacts.put(artifact)
 
 
@@ -135,21 +180,12 @@ def export(
         raise UsageError(f"{destination!r} is no place to export to", hint="write oci:FOLDER or oci-archive:FILE")
     published = find_artifact(project, text)
     requests = [
-        CopyRequest(_holder(published, name), image.digest, location.target, (name,))
+        CopyRequest(known_places(project, published, name)[0], image.digest, location.target, (name,))
         for name, image in published.artifact.images.items()
     ]
     plan = make_plan(survey(requests, session.targets, cancel=cancel))
     execute(plan, session.targets, state=session.folders.state, on_event=on_event, cancel=cancel)
     return published
-
-
-def _holder(published: Published, name: str) -> str:
-    origin = published.origins[name]
-    if origin.stored:
-        return origin.stored
-    if not origin.source:
-        raise NotFound(f"nothing is known of where image {name!r} is kept", hint="publish the artifact again")
-    return Location.parse(origin.source).target
 
 
 def find_artifact(project: Project, text: str) -> Published:
@@ -164,8 +200,8 @@ def all_artifacts(project: Project) -> Sequence[Published]:
         return tx.artifacts.all()
 
 
-def artifact_json(published: Published) -> dict[str, Any]:
-    """An artifact for programs."""
+def artifact_json(project: Project, published: Published) -> dict[str, Any]:
+    """An artifact for programs; layouts with their whole path."""
     artifact = published.artifact
     return {
         "id": artifact.id,
@@ -176,7 +212,7 @@ def artifact_json(published: Published) -> dict[str, Any]:
         "images": {
             name: {
                 **image.to_json(),
-                "stored": published.origins[name].stored,
+                "stored": project.target(published.origins[name].stored),
                 "source": published.origins[name].source,
             }
             for name, image in artifact.images.items()

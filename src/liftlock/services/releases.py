@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from liftlock.errors import UsageError
+from liftlock.errors import RefusedError, UsageError
 from liftlock.oci.reference import Reference
-from liftlock.release.artifact import Artifact
+from liftlock.release.names import suggestion
 from liftlock.release.pipeline import Pipeline
 from liftlock.release.promotion import Promotion
-from liftlock.release.release import Release, sources
+from liftlock.release.release import Release, check_variables, sources
 from liftlock.release.rules import next_stages
+from liftlock.services.attempts import bury
 from liftlock.services.project import Project
-from liftlock.services.publish import Build, record
+from liftlock.services.publish import Build, pin, record
 from liftlock.services.session import Session
-from liftlock.store.artifacts import Origin
 from liftlock.store.releases import Created
+from liftlock.targets.locate import Location
+from liftlock.transfer.events import Cancel
 
 __all__ = [
     "all_releases",
     "candidates",
+    "choose_release",
     "create_release",
     "find_release",
     "history_of",
@@ -47,52 +50,78 @@ def create_release(project: Project, artifact: str, variables: Mapping[str, str]
         return tx.releases.add(release)
 
 
+def choose_release(project: Project, text: str, stage: str) -> Release:
+    """The release that a text names, to go to a stage.
+
+    Raises what `find_release` raises; `RefusedError` when nothing is on record here and the stage comes after others.
+    """
+    _require_history(project, stage)
+    return find_release(project, text).release
+
+
 def pin_release(
     project: Project,
     session: Session,
+    stage: str,
     *,
     build: Build,
     variables: Mapping[str, str],
-    pins: Mapping[str, str] | None = None,
-) -> Created:
+    pins: Mapping[str, str],
+    cancel: Cancel | None = None,
+) -> Release:
     """The release of what the pipeline's ``source`` names now: digests are pinned, artifact and release are made.
 
-    ``pins`` gives an image's reference (with a digest) instead of asking what its tag holds.
+    ``pins`` gives images' references, with digests, instead of asking what their tags hold. Raises `UsageError`, naming
+    the releases there are, for a stage that comes after others; with none on record, `RefusedError`.
     """
     pipeline = project.pipeline
-    references = _pinned_references(pipeline, variables, build, pins or {})
-    targets = session.targets
-    images = {}
-    origins = {}
-    for name, reference in references.items():
-        manifest = targets.open(reference.name).manifest(reference.selector)
-        images[name] = manifest.descriptor
-        origins[name] = Origin(source=f"{reference.name}@{manifest.digest}")
-    artifact = Artifact(images=images, build=build.id, commit=build.commit, links=build.links, labels=build.labels)
-    published = record(project, session, artifact, origins)
-    return create_release(project, published.artifact.id, _stage_variables(pipeline, variables))
+    _require_history(project, stage)
+    after = pipeline.stage(stage).after
+    if after or (pipeline.source is None and set(pins) != set(pipeline.images)):
+        why = f"it comes after {' and '.join(after)}" if after else f"pipeline {pipeline.name!r} has no source"
+        names = candidates(project, stage)
+        raise UsageError(
+            f"which release shall go to {stage!r}? It has to be named, since {why}",
+            hint=f"one of: {', '.join(names)}" if names else "none may go there yet; see: liftlock status",
+        )
+    references = _references(pipeline, variables, build, pins)
+    locations = {name: Location.parse(str(reference)) for name, reference in references.items()}
+    published = record(project, session, pin(session, locations, cancel), build)
+    used = pipeline.stage_variables  # what only the source used has done its work
+    chosen = {name: value for name, value in variables.items() if name in used}
+    return create_release(project, published.artifact.id, chosen).release
 
 
-def _pinned_references(
+def _require_history(project: Project, stage: str) -> None:
+    """Missing history never lets anything pass."""
+    pipeline = project.pipeline
+    after = pipeline.stage(stage).after
+    if after and not all_releases(project):
+        first = [each.name for each in pipeline.stages if not each.after]
+        raise RefusedError(
+            f"nothing may go to {stage!r}: it comes after {' and '.join(after)}, and no release of pipeline "
+            f"{pipeline.name!r} is on record in {project.home.folder}",
+            hint=f"promote to {' or '.join(first)} first, and keep that folder from one job to the next",
+        )
+
+
+def _references(
     pipeline: Pipeline, variables: Mapping[str, str], build: Build, pins: Mapping[str, str]
 ) -> dict[str, Reference]:
+    check_variables(pipeline, variables)
     unknown = sorted(set(pins) - set(pipeline.images))
     if unknown:
-        raise UsageError(f"pipeline {pipeline.name!r} has no image {unknown[0]!r}")
-    found = {}
-    for name, text in pins.items():
-        reference = Reference.parse(text)
+        raise UsageError(
+            f"--image {unknown[0]}: pipeline {pipeline.name!r} has no such image",
+            hint=suggestion(unknown[0], pipeline.images, "it has "),
+        )
+    found = {name: Reference.parse(text) for name, text in pins.items()}
+    for name, reference in found.items():
         if reference.digest is None:
-            raise UsageError(f"--image {name}={text}: a pin has a digest", hint=f"write {name}={text}@sha256:…")
-        found[name] = reference
-    if set(found) == set(pipeline.images):
-        return found
-    return {**sources(pipeline, variables=variables, build=build.id, commit=build.commit), **found}
-
-
-def _stage_variables(pipeline: Pipeline, variables: Mapping[str, str]) -> dict[str, str]:
-    """What only the source used has done its work."""
-    return {name: value for name, value in variables.items() if name in pipeline.stage_variables}
+            raise UsageError(f"--image {name}={pins[name]}: a pin has a digest", hint=f"write {pins[name]}@sha256:…")
+    if set(found) != set(pipeline.images):
+        found = {**sources(pipeline, variables=variables, build=build.id, commit=build.commit), **found}
+    return {name: found[name] for name in pipeline.images}
 
 
 def find_release(project: Project, text: str) -> Created:
@@ -108,7 +137,8 @@ def all_releases(project: Project) -> Sequence[Created]:
 
 
 def history_of(project: Project) -> Sequence[Promotion]:
-    """Every promotion of the pipeline."""
+    """Every promotion of the pipeline; none is left running by a process that died."""
+    bury(project, project.pipeline.name)
     with project.home.store.read() as tx:
         return tx.promotions.history(project.pipeline.name)
 
@@ -117,8 +147,7 @@ def candidates(project: Project, stage: str) -> list[str]:
     """The names of the releases that may go to a stage now, the newest first."""
     history = history_of(project)
     found = [created.release for created in all_releases(project)]
-    known = [each for each in found if any(each_stage.name == stage for each_stage in each.pipeline.stages)]
-    return [each.name for each in known if stage in next_stages(each, history)]
+    return [each.name for each in found if stage in next_stages(each, history)]
 
 
 def release_json(created: Created, history: Sequence[Promotion]) -> dict[str, Any]:

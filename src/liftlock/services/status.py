@@ -9,7 +9,8 @@ from typing import Any
 
 from liftlock.release.promotion import Promotion
 from liftlock.release.release import Release
-from liftlock.release.rules import current, next_stages
+from liftlock.release.rules import current, has_succeeded, next_stages
+from liftlock.services.attempts import bury
 from liftlock.services.project import Project
 from liftlock.store.releases import Created
 
@@ -72,40 +73,39 @@ class Status:
 def status(project: Project) -> Status:
     """What is where. What a stage holds is its last success, whatever came before or is newer."""
     pipeline = project.pipeline
+    bury(project, pipeline.name)
     with project.home.store.read() as tx:
         releases = tx.releases.of(pipeline.name)
         history = tx.promotions.history(pipeline.name)
-    here = {stage.name: current(history, stage.name) for stage in pipeline.stages}
+    stages = tuple(stage.name for stage in pipeline.stages)
     return Status(
         pipeline=pipeline.name,
-        stages=tuple(stage.name for stage in pipeline.stages),
+        stages=stages,
         rows=tuple(
-            Row(
-                created=created,
-                cells=tuple(
-                    _cell(created.release, stage.name, history, here.get(stage.name)) for stage in pipeline.stages
-                ),
-            )
+            Row(created=created, cells=tuple(_cell(created.release, stage, history) for stage in stages))
             for created in releases
         ),
     )
 
 
-def _cell(release: Release, stage: str, history: Sequence[Promotion], here: Promotion | None) -> Cell:
+def _cell(release: Release, stage: str, history: Sequence[Promotion]) -> Cell:
     if all(each.name != stage for each in release.pipeline.stages):
         return Cell(stage=stage, state="")
     mine = [each for each in history if each.release == release.id and each.stage == stage]
-    last = mine[-1] if mine else None
-    if here is not None and here.release == release.id and here.succeeded and (last is None or not last.unfinished):
-        return Cell(stage=stage, state="here", at=here.succeeded.ended_at)
-    if last is not None and last.last is not None and not last.succeeded:
-        attempt = last.last
-        return Cell(stage=stage, state=last.state, at=attempt.ended_at or attempt.started_at, reason=attempt.reason)
-    success = next((each.succeeded for each in reversed(mine) if each.succeeded), None)
-    if success is not None:
-        return Cell(stage=stage, state="was here", at=success.ended_at)
+    attempts = [attempt for each in mine for attempt in each.attempts]
+    if attempts and not attempts[-1].execution.ended:
+        last = attempts[-1]
+        return Cell(stage=stage, state=last.execution.value, at=last.started_at or last.queued_at)
+    if has_succeeded(history, release.id, stage):
+        success = max((each.succeeded for each in mine if each.succeeded), key=lambda each: each.order or 0)
+        here = current(history, stage)
+        state = "here" if here is not None and here.release == release.id else "was here"
+        return Cell(stage=stage, state=state, at=success.ended_at)
+    if attempts:
+        last = attempts[-1]
+        return Cell(stage=stage, state=last.execution.value, at=last.ended_at, reason=last.reason)
     if stage in next_stages(release, history):
         return Cell(stage=stage, state="ready")
-    if last is not None:
-        return Cell(stage=stage, state=last.state, at=last.decided_at, reason=last.reason)
+    if mine:
+        return Cell(stage=stage, state=mine[-1].state, at=mine[-1].decided_at, reason=mine[-1].reason)
     return Cell(stage=stage, state="")

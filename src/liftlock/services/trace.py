@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from liftlock.errors import CorruptContent, NotFound
 from liftlock.oci.digest import Digest
 from liftlock.release.promotion import Promotion
+from liftlock.services.attempts import bury
 from liftlock.services.project import Project
 from liftlock.services.publish import artifact_json
 from liftlock.services.session import Session
@@ -44,13 +46,13 @@ class Trace:
     digest: Digest | None
     journeys: tuple[Journey, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, project: Project) -> dict[str, Any]:
         return {
             "asked": self.asked,
             "digest": self.digest,
             "artifacts": [
                 {
-                    **artifact_json(journey.published),
+                    **artifact_json(project, journey.published),
                     "releases": [
                         {
                             "id": created.release.id,
@@ -69,11 +71,18 @@ class Trace:
 def trace(project: Project, session: Session, text: str) -> Trace:
     """Everything recorded here about an image (``registry/app:tag``, asked for its digest), a digest, or a build.
 
-    Raises `NotFound` when nothing is recorded about it: it did not come through here, or its record is elsewhere.
+    A digest may be that of a platform's manifest: it is found by the index that it is part of. Raises `NotFound` when
+    nothing is recorded about it: it did not come through here, or its record is elsewhere.
     """
-    digest = _digest(project, session, text)
+    digest = _digest(session, text)
+    if project.namespace:
+        bury(project, project.namespace)
     with project.home.store.read() as tx:
-        found = tx.artifacts.holding(digest) if digest else [tx.artifacts.find(text, project.namespace)]
+        found = tx.artifacts.holding(digest) if digest else []
+        if digest is None:
+            found = [tx.artifacts.find(text, project.namespace)]
+        elif not found:
+            found = [each for each in tx.artifacts.all() if each.artifact.id == digest]
         journeys = []
         for published in found:
             releases = []
@@ -105,18 +114,20 @@ def trace(project: Project, session: Session, text: str) -> Trace:
     return Trace(asked=text, digest=digest, journeys=tuple(journeys))
 
 
-def _digest(project: Project, session: Session, text: str) -> Digest | None:
-    """The digest that the text is or names; None for a build or an artifact's id."""
-    try:
-        return Digest(text)
-    except CorruptContent:
-        pass
+def _digest(session: Session, text: str) -> Digest | None:
+    """The digest that the text is or names; None for a build, and for how an artifact's id begins."""
+    if re.fullmatch(r"sha(?:256|512):[0-9a-f]+", text):
+        try:
+            return Digest(text)
+        except CorruptContent:
+            return None
     if "/" not in text and ":" not in text and "@" not in text:
         return None
     location = Location.parse(text)
     if location.digest:
         return location.digest
-    found = session.targets.open(project.target(location.target)).resolve(location.reference or "latest")
+    wanted = location.reference or ("latest" if location.kind == "registry" else "")
+    found = session.targets.open(location.target).resolve(wanted)
     if found is None:
         raise NotFound(f"{text} does not exist")
     return found.digest

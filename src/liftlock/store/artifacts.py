@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, insert, select, true
@@ -45,8 +45,16 @@ class Artifacts:
         self._connection = connection
         self._now = now
 
-    def publish(self, artifact: Artifact, pipeline: str, origins: Mapping[str, Origin]) -> Published:
+    def publish(
+        self,
+        artifact: Artifact,
+        pipeline: str,
+        origins: Mapping[str, Origin],
+        below: Mapping[Digest, Iterable[Digest]] | None = None,
+    ) -> Published:
         """Record an artifact as its build's; ``pipeline`` is the namespace of build ids (empty without a pipeline).
+
+        ``below`` names the manifests that an index consists of, so that the artifact is found by them as well.
 
         A build that has published the same digests before stays with what it published first, which is returned: its
         commit, links and labels may differ from those given. Raises `Conflict` when it published other digests.
@@ -69,6 +77,7 @@ class Artifacts:
                 row = {"pipeline": pipeline, "build": artifact.build, "artifact_id": artifact.id}
                 self._connection.execute(insert(t.builds).values(row))
         self._locate(kept.id, origins)
+        self._know(below or {})
         return self.get(kept.id)
 
     def get(self, artifact_id: Digest) -> Published:
@@ -104,9 +113,11 @@ class Artifacts:
         return self._select(true())
 
     def holding(self, digest: Digest) -> Sequence[Published]:
-        """The artifacts that have an image of this digest, the newest first."""
+        """The artifacts that have an image of this digest, or one that this manifest is part of; the newest first."""
         images = t.artifact_images
-        return self._select(t.artifacts.c.id.in_(select(images.c.artifact_id).where(images.c.digest == digest)))
+        roots = select(t.manifests.c.root).where(t.manifests.c.digest == digest)
+        holding = select(images.c.artifact_id).where((images.c.digest == digest) | images.c.digest.in_(roots))
+        return self._select(t.artifacts.c.id.in_(holding))
 
     def _add(self, artifact: Artifact) -> None:
         known = self._connection.scalar(select(t.artifacts.c.id).where(t.artifacts.c.id == artifact.id))
@@ -130,6 +141,13 @@ class Artifacts:
             if values:
                 here = (images.c.artifact_id == artifact_id) & (images.c.name == name)
                 self._connection.execute(images.update().where(here).values(values))
+
+    def _know(self, below: Mapping[Digest, Iterable[Digest]]) -> None:
+        for root, parts in below.items():
+            known = set(self._connection.scalars(select(t.manifests.c.digest).where(t.manifests.c.root == root)))
+            rows = [{"digest": part, "root": root} for part in dict.fromkeys(parts) if part not in known]
+            if rows:
+                self._connection.execute(insert(t.manifests), rows)
 
     def _select(self, condition: ColumnElement[bool]) -> list[Published]:
         query = select(t.artifacts).where(condition)

@@ -32,6 +32,7 @@ __all__ = [
     "attempts",
     "builds",
     "diff_ids",
+    "manifests",
     "metadata",
     "pipelines",
     "promotions",
@@ -85,6 +86,14 @@ artifact_images = Table(
     Column("stored", Text, nullable=False),  # the target that keeps its content; empty when none does
     Column("source", Text, nullable=False),  # the reference it was pinned from, with digest
     PrimaryKeyConstraint("artifact_id", "name"),
+)
+
+manifests = Table(
+    "ll_manifests",
+    metadata,
+    Column("digest", Text, nullable=False),
+    Column("root", Text, nullable=False),  # the image (an index) that it is part of
+    PrimaryKeyConstraint("digest", "root"),
 )
 
 builds = Table(

@@ -93,8 +93,13 @@ class TagMoves:
         return merged
 
     def settle(self, promotion: int, attempt: int) -> None:
-        """The attempt's moves are over, and with them whatever earlier ones left undecided about the same tags."""
-        names = {(move.destination, move.tag) for move in self.of(promotion, attempt)}
+        """The attempt's moves are over, and with them whatever earlier ones left undecided about the same tags.
+
+        An attempt that found every tag moved already has written down nothing: what it settles is what the earlier
+        attempts of its promotion left.
+        """
+        earlier = self._select((t.tag_moves.c.promotion_id == promotion) & (t.tag_moves.c.attempt <= attempt))
+        names = {(move.destination, move.tag) for move in earlier}
         moves = t.tag_moves.c
         for destination, tag in names:
             here = and_(moves.destination == destination, moves.tag == tag, moves.settled_at.is_(None))

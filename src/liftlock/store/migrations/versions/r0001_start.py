@@ -31,6 +31,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_ll_artifact_images_digest", "ll_artifact_images", ["digest"])
     op.create_table(
+        "ll_manifests",
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("root", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("digest", "root", name="pk_ll_manifests"),
+    )
+    op.create_table(
         "ll_builds",
         sa.Column("pipeline", sa.Text, nullable=False),
         sa.Column("build", sa.Text, nullable=False),
