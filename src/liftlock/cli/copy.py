@@ -18,7 +18,7 @@ from liftlock.errors import CorruptContent, UsageError
 
 if TYPE_CHECKING:
     from liftlock.oci.digest import Digest
-    from liftlock.services.images import Copied
+    from liftlock.services.copying import Copied
     from liftlock.services.pairs import Pair
     from liftlock.transfer.model import ImageSurvey, Plan, Result
 
@@ -84,7 +84,7 @@ def copy(
     docker-archive:FILE[:REFERENCE]. A destination without a tag takes the source's.
     """
     from liftlock.oci.manifest import Platform
-    from liftlock.services import images as service
+    from liftlock.services import copying as service
     from liftlock.services.pairs import want
     from liftlock.transfer.model import Options
 
