@@ -70,7 +70,7 @@ def _sources(folder: Path) -> list[str]:
     ],
 )
 def test_one_digest_from_the_tar_to_production(
-    workshop: Workshop, tmp_path: Path, registry: Registry, other_registry: Registry, repo: str, save: Save
+    *, workshop: Workshop, tmp_path: Path, registry: Registry, other_registry: Registry, repo: str, save: Save
 ) -> None:
     prefix = repo.partition("/")[0]
     save(workshop.folder / "app.tar", _saved(tmp_path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,7 +60,7 @@ def production(request: pytest.FixtureRequest, registry: Registry, other_registr
 
 
 @pytest.fixture
-def new_job(tmp_path: Path, registry: Registry, production: Registry, prefix: str) -> Iterator[NewJob]:
+def new_job(tmp_path: Path, registry: Registry, production: Registry, prefix: str) -> NewJob:
     """CI jobs: each begins in an empty folder with an empty home, and the pipeline file."""
     numbers = itertools.count(1)
     text = PIPELINE.format(staging=f"{registry.host}/{prefix}", production=f"{production.host}/{prefix}")
@@ -70,7 +70,7 @@ def new_job(tmp_path: Path, registry: Registry, production: Registry, prefix: st
         (folder / "home").mkdir(parents=True)
         return Workshop(folder / "checkout", text, home=folder / "home")
 
-    yield job
+    return job
 
 
 def _everything(place: Registry, repository: str, image: Image) -> dict[str, int]:
