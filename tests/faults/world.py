@@ -1,9 +1,9 @@
 """Whole copies for the fault tests: what is copied, through which fronts, and what has to hold whatever happens.
 
 `Copying.run` makes a copy as the library does, and `survives` or `fails` check its end. There are only two good ends:
-the copy succeeded, and every tag holds the source's image with everything that belongs to it; or it raised an error that
-says what happened where, every tag is as it was or is named in that error, nothing is left lying about, and the same
-copy without the fault succeeds without sending again what had arrived.
+the copy succeeded, and every tag holds the source's image with everything that belongs to it; or it raised an error
+that says what happened where, every tag is as it was or is named in that error, nothing is left lying about, and the
+same copy without the fault succeeds without sending again what had arrived.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Copying:
     repositories: Mapping[str, str]
     """Image name → repository at the destination."""
     env: dict[str, str] = field(default_factory=dict)
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     verbose: list[str] = field(default_factory=list)
     before: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
@@ -187,9 +187,7 @@ class Copying:
     def run(self, **env: str) -> Outcome:
         """Make the copy; what it raised is returned. Retries do not wait for what only chance would say."""
         pairs = [
-            Pair(
-                f"{self.source.host}/{self.cargo.repository(name)}:v1", f"{self.destination.host}/{repository}:v1"
-            )
+            Pair(f"{self.source.host}/{self.cargo.repository(name)}:v1", f"{self.destination.host}/{repository}:v1")
             for name, repository in self.repositories.items()
         ]
         try:

@@ -64,22 +64,26 @@ def pour(blob: Descriptor, source: BlobSource, write: Callable[[memoryview], obj
 
     Never more than ``blob.size`` bytes are written. The caller throws away what was written when this raises.
     """
+
+    def corrupt(how: str) -> CorruptContent:
+        return CorruptContent(f"the source's blob {blob.digest} {how}: not stored in {where}", side="source")
+
     hasher = blob.digest.hasher()
     buffer = memoryview(bytearray(min(BUFFER, blob.size + 1)))
     reader = source()
     try:
         while count := reader.readinto(buffer):
             if hasher.size + count > blob.size:
-                raise CorruptContent(f"{where}: {blob.digest} has more than the {blob.size} bytes it should have")
+                raise corrupt(f"has more than its descriptor's {blob.size} bytes")
             piece = buffer[:count]
             hasher.update(piece)
             write(piece)
     finally:
         reader.close()
     if hasher.size != blob.size:
-        raise CorruptContent(f"{where}: {blob.digest} ended after {hasher.size} of {blob.size} bytes")
+        raise corrupt(f"ended after {hasher.size} of {blob.size} bytes")
     if hasher.digest != blob.digest:
-        raise CorruptContent(f"{where}: what should be {blob.digest} has digest {hasher.digest}")
+        raise corrupt(f"has digest {hasher.digest}")
 
 
 def read_small(path: str, limit: int) -> bytes | None:

@@ -42,8 +42,6 @@ class BlobDownload:
         try:
             count = self._response.readinto(buffer)
         except TransportError as error:
-            if not error.temporary:
-                raise
             count = self._resume(buffer, error)
         else:
             if not count and self._position < self._blob.size:
@@ -61,13 +59,15 @@ class BlobDownload:
         self._response.close()
         self._breaks = 1 if self._position - self._mark >= PROGRESS else self._breaks + 1
         self._mark = self._position
-        if self._breaks > MAX_BREAKS:
-            raise error
+        if self._breaks > MAX_BREAKS or not error.temporary:
+            with self._endpoint.doing(self._action):
+                raise error
 
         def attempt() -> int:
             response = self._open()
             try:
-                count = response.readinto(buffer)
+                with self._endpoint.doing(self._action):
+                    count = response.readinto(buffer)
             except BaseException:
                 response.close()
                 raise
@@ -82,7 +82,8 @@ class BlobDownload:
     def _open(self) -> Response:
         """One GET for what is left."""
         headers = {"Range": f"bytes={self._position}-"} if self._position else {}
-        response = self._endpoint.send("GET", blob_path(self._endpoint.repository, self._blob.digest), headers)
+        with self._endpoint.doing(self._action):
+            response = self._endpoint.send("GET", blob_path(self._endpoint.repository, self._blob.digest), headers)
         if response.status not in ((200, 206) if self._position else (200,)):
             raise self._refused(response)
         try:

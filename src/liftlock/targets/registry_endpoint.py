@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -47,6 +48,23 @@ class Endpoint:
             self.scope = self.scope._replace(actions=self.scope.actions.union(actions))
             self.home.authorizer.want(self.home.registry, self.scope)
 
+    @contextmanager
+    def doing(self, action: str) -> Iterator[None]:
+        """Errors raised inside name this repository, and what could not be done there.
+
+        Those that do so already stay as they are; those of a redirect's target, of the token endpoint and of a body
+        that is too long know nothing of it.
+        """
+        try:
+            yield
+        except Cancelled:
+            raise
+        except LiftlockError as error:
+            own = f"{self.home.base_url}/v2/{self.repository}/"
+            if not error.side and self.place not in error.message and own not in error.message:
+                error.message = f"{self.place}: cannot {action}: {error.message}"
+            raise
+
     def retrying(self, attempt: Callable[[], T]) -> T:
         return self.home.transport.retrying(self.home.registry, attempt)
 
@@ -67,7 +85,8 @@ class Endpoint:
         limit: int = MAX_MANIFEST,
     ) -> Answer:
         """One attempt, read to its end. ``action`` continues "cannot" in errors; other statuses are raised."""
-        answer = read_answer(self.send(method, path, headers, body), expect, limit)
+        with self.doing(action):
+            answer = read_answer(self.send(method, path, headers, body), expect, limit)
         if answer.status not in expect:
             raise failure(answer, self.place, action)
         return answer
@@ -79,7 +98,8 @@ class Endpoint:
         so for what does not exist; the request that follows shows which of both it was.
         """
         try:
-            answer = read_answer(self.send("HEAD", path, headers), (), 0)
+            with self.doing(action):
+                answer = read_answer(self.send("HEAD", path, headers), (), 0)
         except AccessDenied:
             if self.home.profile.denied_means_absent:
                 return None

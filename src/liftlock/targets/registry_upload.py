@@ -71,8 +71,9 @@ def upload_url(endpoint: Endpoint, opened: Answer, digest: Digest) -> str:
             f"{endpoint.place}: cannot upload blob {digest}: the registry opened an upload without saying where",
             status=opened.status,
         )
-    url = endpoint.home.own_url(upload_location(opened.url, location, digest))
-    endpoint.home.transport.guard(endpoint.home.base_url, url)
+    with endpoint.doing(f"upload blob {digest}"):
+        url = endpoint.home.own_url(upload_location(opened.url, location, digest))
+        endpoint.home.transport.guard(endpoint.home.base_url, url)
     return url
 
 
@@ -287,8 +288,11 @@ class CheckedSource:
 
     def _finish(self) -> None:
         if self._left > 0:
-            raise CorruptContent(f"blob {self._blob.digest} ends {self._left} of {self._blob.size} bytes too early")
+            raise self._corrupt(f"ends {self._left} of {self._blob.size} bytes too early")
         if self._left < 0 or self._read(memoryview(bytearray(1))):
-            raise CorruptContent(f"blob {self._blob.digest} has more than its descriptor's {self._blob.size} bytes")
+            raise self._corrupt(f"has more than its descriptor's {self._blob.size} bytes")
         if self._hasher is not None and self._hasher.digest != self._blob.digest:
-            raise CorruptContent(f"the source's blob {self._blob.digest} has digest {self._hasher.digest}")
+            raise self._corrupt(f"has digest {self._hasher.digest}")
+
+    def _corrupt(self, how: str) -> CorruptContent:
+        return CorruptContent(f"the source's blob {self._blob.digest} {how}", side="source")

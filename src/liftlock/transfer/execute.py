@@ -14,7 +14,7 @@ from itertools import groupby
 from liftlock.errors import CorruptContent, LiftlockError, NotFound, RegistryError
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
-from liftlock.targets.base import BlobReader, BlobSource, Placed
+from liftlock.targets.base import BlobReader, BlobSource, Placed, WritableTarget
 from liftlock.transfer.events import Cancel, Event, OnEvent, ignore
 from liftlock.transfer.journal import FileJournal, Journal
 from liftlock.transfer.model import BlobStep, ManifestStep, Opener, Plan, Result, TagStep
@@ -141,13 +141,10 @@ class _Run:
 
         def call() -> list[Job]:
             with at("destination"):
-                placed = self.targets.open_writable(destination).put_blob(
-                    step.blob,
-                    self._source(step.blob, step.sources),
-                    mount_from=mount_from,
-                    absent=step.action == "copy",
+                target = self.targets.open_writable(destination)
+                placed = self._bring(
+                    target, step.blob, step.sources, mount_from=mount_from, absent=step.action == "copy"
                 )
-            self._placed(step.blob, placed)
             self.on_event(Event("blob", step.blob.digest, detail=placed.value, total=step.blob.size))
             return [self._blob_job(step, other, (destination, *mount_from)) for other in then]
 
@@ -167,8 +164,27 @@ class _Run:
                     raise
                 for blob in manifest.blobs:
                     if not blob.is_nondistributable and not target.has_blob(blob.digest):
-                        self._placed(blob, target.put_blob(blob, self._source(blob, sources), absent=True))
+                        self._bring(target, blob, sources, absent=True)
                 target.put_manifest(manifest, tag)
+
+    def _bring(
+        self,
+        target: WritableTarget,
+        blob: Descriptor,
+        sources: Sequence[str],
+        *,
+        mount_from: Sequence[str] = (),
+        absent: bool,
+    ) -> Placed:
+        try:
+            placed = target.put_blob(blob, self._source(blob, sources), mount_from=mount_from, absent=absent)
+        except CorruptContent as error:
+            if error.side == "source" and not any(name in error.message for name in sources):
+                # Whoever stores a blob finds that its bytes are wrong, and does not know where they came from.
+                error.message = f"{' or '.join(sources)}: {error.message}"
+            raise
+        self._placed(blob, placed)
+        return placed
 
     def _verify_root(self, key: tuple[str, Digest]) -> None:
         destination, digest = key
