@@ -9,6 +9,11 @@ from subprocess import Popen
 from textwrap import dedent
 from typing import Any
 
+from liftlock.services.project import Project
+from liftlock.services.publish import Build, publish
+from liftlock.services.releases import create_release
+from liftlock.services.session import Session
+from liftlock.services.status import status
 from tests.support import images, processes
 from tests.support.images import Image
 from tests.support.processes import Result
@@ -45,12 +50,22 @@ class Workshop:
     def started(self, *words: str | Path) -> AbstractContextManager[Popen[bytes]]:
         return processes.started(*words, cwd=self.folder, home=self.home)
 
+    def project(self) -> Project:
+        """The project, for calls without a process: those take half a second each. Close it."""
+        return Project(str(self.folder / "liftlock.yaml"))
+
+    def release(self, build: str, **sources: str) -> None:
+        """Publish an artifact of these images, and make a release of it."""
+        with self.project() as project, Session(processes.environment(self.home)) as session:
+            publish(project, session, sources, Build(id=build))
+            create_release(project, build, {})
+
     def states(self) -> dict[str, dict[str, str]]:
         """By release name and stage, what `status` says."""
-        return {
-            row["name"]: {stage: cell["state"] for stage, cell in row["stages"].items()}
-            for row in self.json("status")["releases"]
-        }
+        with self.project() as project:
+            return {
+                row.created.release.name: {cell.stage: cell.state for cell in row.cells} for row in status(project).rows
+            }
 
     @contextmanager
     def killed(self, *words: str | Path) -> Iterator[Popen[bytes]]:
