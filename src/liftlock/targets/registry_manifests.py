@@ -84,7 +84,8 @@ def store(endpoint: Endpoint, manifest: Manifest, reference: str, headers: Mappi
         )
         told = _told(answer.headers)
         if told is not None and told != Digest.of(manifest.raw, told.algorithm):
-            raise CorruptContent(f"{endpoint.place}: manifest {manifest.digest} was stored as {told}")
+            name = f"{endpoint.place}{'@' if ':' in reference else ':'}{reference}"
+            raise CorruptContent(f"{name}: manifest {manifest.digest} was stored as {told}")
         return answer
 
     try:

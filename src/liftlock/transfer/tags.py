@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from liftlock.errors import Cancelled, Conflict, LiftlockError
+from liftlock.errors import Cancelled, Conflict, CorruptContent, LiftlockError
 from liftlock.transfer.events import Cancel, Event, OnEvent
 from liftlock.transfer.journal import Journal
 from liftlock.transfer.locks import hold
@@ -41,25 +41,25 @@ def move_tags(
             if plan.no_clobber or step.expect is not None:
                 _check(step, targets, plan.no_clobber)
         moves = journal.begin(plan.moves) if steps else ()
-        errors: list[LiftlockError] = []
+        failed: list[tuple[TagMove, LiftlockError]] = []
 
         def move(step: TagStep) -> None:
-            if errors:
+            if failed:
                 return
             try:
                 put(step)
                 _read_back(step, targets)
             except LiftlockError as error:
-                errors.append(error)
+                failed.append((step.move, error))
             else:
                 on_event(Event("tag", f"{step.move.destination}:{step.move.tag}", detail=step.move.new))
 
         gather(move, steps, cancel=cancel)
-        if errors:
-            _give_up(errors[0], moves, targets, on_event)
+        if failed:
+            _give_up(failed, moves, targets, on_event)
         journal.finish()
-        if errors:
-            raise errors[0]
+        if failed:
+            raise failed[0][1]
     return moves
 
 
@@ -90,29 +90,41 @@ def _read_back(step: TagStep, targets: Opener) -> None:
         )
 
 
-def _give_up(cause: LiftlockError, moves: Sequence[TagMove], targets: Opener, on_event: OnEvent) -> None:
-    """Put every tag back that holds the new digest. Raises when one cannot be; the caller raises the cause."""
+def _give_up(
+    failed: Sequence[tuple[TagMove, LiftlockError]], moves: Sequence[TagMove], targets: Opener, on_event: OnEvent
+) -> None:
+    """Put every tag back that we have set. Raises when one cannot be; otherwise the caller raises the first failure."""
+    cause = failed[0][1]
     if isinstance(cause, Cancelled):
         # Every socket is closed: the journal stays, and the next run rolls forward.
         raise cause
+    # Where something was stored that was not sent, that is ours to undo as well.
+    mangled = {(move.destination, move.tag) for move, error in failed if isinstance(error, CorruptContent)}
+    # Tags move at the same time: each that ended up holding something unexpected is to be told of.
+    unexpected = (error.message for _, error in failed[1:] if isinstance(error, (Conflict, CorruptContent)))
+    cause.message = "; ".join(dict.fromkeys((cause.message, *unexpected)))
     left: list[str] = []
     for move in moves:
-        name = f"{move.destination}:{move.tag}"
+        name, holds = f"{move.destination}:{move.tag}", f"may hold {move.new}"
         try:
             destination = targets.open_writable(move.destination)
             found = destination.resolve(move.tag)
-            if found is None or found.digest != move.new:
+            held = found.digest if found else None
+            ours = held == move.new or (move.destination, move.tag) in mangled
+            if held in (None, move.old) or not ours:
                 continue
+            holds = f"still holds {held}"
             if move.old is None:
                 destination.delete_tag(move.tag)
             else:
                 destination.put_manifest(destination.manifest(move.old), move.tag)
             on_event(Event("tag", name, detail=f"put back: {move.old or 'removed'}"))
         except LiftlockError as error:
-            left.append(f"{name} still holds {move.new} (before: {move.old or 'nothing'}): {error.message}")
+            left.append(f"{name} {holds} (before: {move.old or 'nothing'}): {error.message}")
     if left:
         raise LiftlockError(
-            f"{cause}; and not every tag could be put back: " + "; ".join(left),
+            f"{cause.message}; and not every tag could be put back: " + "; ".join(left),
             hint="run the same command again to move all of them, or put back the named ones by hand",
+            side=cause.side or "destination",
         ) from cause
     cause.hint = "; ".join(filter(None, (cause.hint, "tags that had moved were put back")))
