@@ -83,7 +83,7 @@ class Findings:
             root=self.root,
             manifests=list(self.manifests.values()),
             attachments=self.attachments,
-            tags=self.tags,
+            tags={tag: self.tags[tag] for tag in self.request.tags},  # as asked for, whichever answer came first
             present=frozenset(self.present),
             notes=self.notes,
         )
