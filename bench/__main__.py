@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bench.cases import CASES, GIGABYTE, Bench
-from bench.table import render, write
+from bench.table import Row, render, write
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
@@ -31,7 +31,7 @@ def main() -> None:
     room = memory.is_dir() and shutil.disk_usage(memory).free > 8 * arguments.size
     with tempfile.TemporaryDirectory(prefix="liftlock-bench-", dir=memory if room else None) as folder:
         bench = Bench(Path(folder), arguments.runs, arguments.size, arguments.liftlock)
-        rows = []
+        rows: list[Row] = []
         for name in arguments.cases or CASES:
             print(f"{name} ", end="", file=sys.stderr, flush=True)
             rows.extend(CASES[name](bench))

@@ -31,7 +31,7 @@ class Contestants:
             shutil.copy(ca, self._certificates / "ca.crt")
 
     def liftlock(self, *arguments: str | Path, tool: str = "liftlock") -> Command:
-        tls = ["--ca-file", self.ca] if self.ca and arguments[0] in ("copy", "tag") else []
+        tls: list[str | Path] = ["--ca-file", self.ca] if self.ca and arguments[0] in ("copy", "tag") else []
         return Command(tool, [self._liftlock, *arguments[:1], *tls, *arguments[1:]], self._env)
 
     def peers_copy(self, source: str, destination: str) -> list[Command]:

@@ -35,9 +35,12 @@ def main() -> NoReturn:
 
     # Nearly all that start-up makes lives to the end: looking through it for garbage costs 4 ms.
     gc.set_threshold(50_000)
+    from liftlock.cli.ahead import connect
+
+    begun = connect(sys.argv[1:], os.environ)
     from liftlock.cli.run import run
 
-    code = run(sys.argv[1:])
+    code = run(sys.argv[1:], begun)
     with suppress(OSError):  # of what was written before a failure; the failure has been told
         sys.stdout.flush()
     sys.stderr.flush()

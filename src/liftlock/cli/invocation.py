@@ -18,6 +18,7 @@ from liftlock.transfer.events import Cancel
 
 if TYPE_CHECKING:
     from liftlock.services.session import Session
+    from liftlock.transport.client import Transport
 
 __all__ = ["Format", "Invocation", "pass_invocation"]
 
@@ -27,7 +28,8 @@ Format = Literal["text", "json", "ndjson"]
 class Invocation:
     """Travels as click's context object; options that many commands share are stored here as they are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: Transport | None = None) -> None:
+        self._begun = begun
         self.output: Format = "text"
         self.debug = False
         self.verbose = False
@@ -61,7 +63,9 @@ class Invocation:
             client_key=self.client_key,
             verify=verify,
             on_request=_say if self.verbose else None,
+            begun=self._begun,
         )
+        self._begun = None
         with session, self._stopped_by_signals(), self.cancel.waking(session.abort):
             try:
                 yield session

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.exceptions import Abort, Exit, NoArgsIsHelpError
@@ -21,19 +21,22 @@ from liftlock.cli.invocation import Format, Invocation
 from liftlock.cli.output import printable
 from liftlock.errors import ConfigError, LiftlockError, RegistryError
 
+if TYPE_CHECKING:
+    from liftlock.transport.client import Transport
+
 __all__ = ["run"]
 
 COMPLETION_VARIABLE = "_LIFTLOCK_COMPLETE"
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command line; the exit code."""
+def run(arguments: Sequence[str], begun: Transport | None = None) -> int:
+    """Run the command line; the exit code. ``begun`` has connections that were opened ahead (`liftlock.cli.ahead`)."""
     instruction = os.environ.get(COMPLETION_VARIABLE)
     if instruction:
         from click.shell_completion import shell_complete
 
         return shell_complete(liftlock, {}, "liftlock", COMPLETION_VARIABLE, instruction)
-    invocation = Invocation()
+    invocation = Invocation(begun)
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A locale that lacks a character is no reason to fail.

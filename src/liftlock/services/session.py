@@ -20,7 +20,34 @@ if TYPE_CHECKING:
     from liftlock.targets.locate import Targets
     from liftlock.transport.client import Transport
 
-__all__ = ["Session"]
+__all__ = ["Session", "transport"]
+
+
+def transport(
+    env: Mapping[str, str],
+    *,
+    plain_http: Sequence[str] = (),
+    tls: tuple[str, str, str] = ("", "", ""),
+    ca_files: Mapping[str, str] = {},
+    on_request: Callable[[str], None] | None = None,
+) -> Transport:
+    """The transport for an environment and what was asked for beside it; raises `ConfigError`.
+
+    ``tls`` are the files of `TlsFiles` for every host, ``ca_files`` the authorities of single ones.
+    """
+    from liftlock.transport.client import Transport
+    from liftlock.transport.memory import HostMemory
+    from liftlock.transport.settings import Settings, TlsFiles
+
+    settings = Settings.from_environment(env)
+    settings = settings._replace(
+        plain_http=settings.plain_http | set(plain_http),
+        tls={**settings.tls, **{host: TlsFiles(ca_file) for host, ca_file in ca_files.items()}},
+        default_tls=TlsFiles(*(flag or known for flag, known in zip(tls, settings.default_tls, strict=True))),
+    )
+    cache = Folders.from_environment(env).cache
+    memory = HostMemory(os.path.join(cache, "hosts.json") if cache else None)
+    return Transport(settings, memory=memory, on_request=on_request)
 
 
 class _Closable(Protocol):
@@ -36,7 +63,8 @@ class Session:
     """Registries, layouts and archives as one user sees them. One per operation; close it.
 
     ``env`` is the environment, given explicitly; ``ca_files`` are the authorities of single hosts. ``on_request`` is
-    told of each request, in one line without secrets.
+    told of each request, in one line without secrets. ``begun`` is a transport that was made earlier for the same
+    environment: it is used where nothing else was asked for.
     """
 
     def __init__(
@@ -50,6 +78,7 @@ class Session:
         client_key: str = "",
         verify: Literal["auto", "destination", "client"] = "auto",
         on_request: Callable[[str], None] | None = None,
+        begun: Transport | None = None,
     ) -> None:
         self.env = env
         self.verify = verify
@@ -57,6 +86,7 @@ class Session:
         self._tls = (ca_file, client_cert, client_key)
         self._ca_files = ca_files or {}
         self._on_request = on_request
+        self._begun = begun
         self._lock = Lock()
         self._opened: list[_Closable] = []
         self._aborted = False
@@ -67,20 +97,18 @@ class Session:
 
     @cached_property
     def transport(self) -> Transport:
-        from liftlock.transport.client import Transport
-        from liftlock.transport.memory import HostMemory
-        from liftlock.transport.settings import Settings, TlsFiles
-
-        settings = Settings.from_environment(self.env)
-        default = settings.default_tls
-        settings = settings._replace(
-            plain_http=settings.plain_http | set(self._plain_http),
-            tls={**settings.tls, **{host: TlsFiles(ca_file) for host, ca_file in self._ca_files.items()}},
-            default_tls=TlsFiles(*(flag or known for flag, known in zip(self._tls, default, strict=True))),
+        flags = (*self._tls, *self._ca_files, *self._plain_http)
+        if self._begun is not None and not any(flags) and self._on_request is None:
+            return self._kept(self._begun)
+        return self._kept(
+            transport(
+                self.env,
+                plain_http=self._plain_http,
+                tls=self._tls,
+                ca_files=self._ca_files,
+                on_request=self._on_request,
+            )
         )
-        cache = self.folders.cache
-        memory = HostMemory(os.path.join(cache, "hosts.json") if cache else None)
-        return self._kept(Transport(settings, memory=memory, on_request=self._on_request))
 
     @cached_property
     def keychain(self) -> Keychain:

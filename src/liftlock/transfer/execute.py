@@ -16,7 +16,7 @@ from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.targets.base import BlobReader, BlobSource, Placed, WritableTarget
 from liftlock.transfer.events import Cancel, Event, OnEvent, ignore
-from liftlock.transfer.journal import FileJournal, Journal
+from liftlock.transfer.journal import FileJournal, Journal, NoJournal
 from liftlock.transfer.model import BlobStep, ManifestStep, Opener, Plan, Result, TagStep
 from liftlock.transfer.pool import LARGE, WORKERS, Job, gather, run
 from liftlock.transfer.sides import at
@@ -57,7 +57,7 @@ def execute(
             targets,
             runner.put_tag,
             locks=os.path.join(state, "locks"),
-            journal=journal or FileJournal(os.path.join(state, "copies"), plan.tag_names),
+            journal=journal or _journal(plan, state),
             on_event=on_event,
             cancel=cancel,
         )
@@ -70,6 +70,11 @@ def execute(
         tags=moves,
         notes=[note for image in plan.images for note in image.notes],
     )
+
+
+def _journal(plan: Plan, state: str) -> Journal:
+    names = plan.tag_names
+    return FileJournal(os.path.join(state, "copies"), names) if len(names) > 1 else NoJournal()
 
 
 class _Run:

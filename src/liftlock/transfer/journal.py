@@ -17,7 +17,7 @@ from liftlock.errors import CorruptContent, LiftlockError
 from liftlock.oci.digest import Digest
 from liftlock.transfer.model import TagMove
 
-__all__ = ["FileJournal", "Journal"]
+__all__ = ["FileJournal", "Journal", "NoJournal"]
 
 
 class Journal(Protocol):
@@ -34,6 +34,16 @@ class Journal(Protocol):
     def finish(self) -> None:
         """All tags moved, or all were put back: forget."""
         ...
+
+
+class NoJournal:
+    """For a tag alone: it has moved or it has not, and nothing else waits for it. Spares a copy two fsyncs."""
+
+    def begin(self, moves: Sequence[TagMove]) -> Sequence[TagMove]:
+        return [move for move in moves if move.old != move.new]
+
+    def finish(self) -> None:
+        """Nothing was written down."""
 
 
 class FileJournal:
