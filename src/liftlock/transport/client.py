@@ -29,8 +29,9 @@ __all__ = ["Transport"]
 
 T = TypeVar("T")
 
-BUFFER = 256 * 1024
-"""Bytes of the one buffer through which a thread sends bodies."""
+BUFFER = 1024 * 1024
+"""Bytes of the one buffer through which a thread sends large bodies: 256 KiB cost a quarter more processor time."""
+_NO_BUFFER = memoryview(b"")
 USER_AGENT = f"liftlock/{__version__}"
 _WANTS_TLS = b"Client sent an HTTP request to an HTTPS server"
 """How Go's ``net/http`` answers plain HTTP on a TLS port, with status 400."""
@@ -243,17 +244,24 @@ class Transport:
                 fields["Proxy-Authorization"] = route.proxy.authorization
         head = request_head(request.method, target, authority, fields, length)
         self.traffic.add(authority, requests=1)
-        # Out of its place while it is used: a body's source may send requests of its own on this thread.
-        buffer = self._buffers.__dict__.pop("buffer", None)
-        if buffer is None:
-            buffer = memoryview(bytearray(BUFFER))
-        try:
-            answer, whole = exchange(connection, head, body, buffer)
-        finally:
-            self._buffers.buffer = buffer
+        if isinstance(body, Stream):
+            answer, whole = self._send_stream(connection, head, body)
+        else:
+            answer, whole = exchange(connection, head, body, _NO_BUFFER)
         if length and whole:
             self.traffic.add(authority, sent=length)
         return answer, whole
+
+    def _send_stream(self, connection: Connection, head: bytes, body: Stream) -> tuple[Head, bool]:
+        # Out of its place while it is used: a body's source may send requests of its own on this thread.
+        buffer = self._buffers.__dict__.pop("buffer", _NO_BUFFER)
+        wanted = min(BUFFER, len(head) + body.size)
+        if len(buffer) < wanted:
+            buffer = memoryview(bytearray(wanted))
+        try:
+            return exchange(connection, head, body, buffer)
+        finally:
+            self._buffers.buffer = buffer
 
     def _over(self, route: Route, slot: Slot, response: WireResponse, connection: Connection, reusable: bool) -> None:
         """An answer has been read, or is not wanted any more."""
