@@ -36,9 +36,9 @@ class Authority:
         """The PEM file a client has to trust."""
         self.ca.write_bytes(_pem(self._certificate))
 
-    def server(self, name: str = "server") -> KeyPair:
-        """A certificate for 127.0.0.1 and localhost, signed by this authority."""
-        return self._pair(name, ExtendedKeyUsageOID.SERVER_AUTH, rsa_key=False)
+    def server(self, name: str = "server", *, also: tuple[str, ...] = ()) -> KeyPair:
+        """A certificate for 127.0.0.1, localhost and the host names of `also`, signed by this authority."""
+        return self._pair(name, ExtendedKeyUsageOID.SERVER_AUTH, rsa_key=False, also=also)
 
     def client(self, name: str = "client") -> KeyPair:
         """A certificate a client shows to a server that asks for one."""
@@ -52,7 +52,9 @@ class Authority:
         """A client's TLS context that trusts this authority and nothing else."""
         return ssl.create_default_context(cafile=str(self.ca))
 
-    def _pair(self, name: str, usage: x509.ObjectIdentifier | None, *, rsa_key: bool) -> KeyPair:
+    def _pair(
+        self, name: str, usage: x509.ObjectIdentifier | None, *, rsa_key: bool, also: tuple[str, ...] = ()
+    ) -> KeyPair:
         pair = KeyPair(self.folder / f"{name}.crt", self.folder / f"{name}.key")
         if not pair.certificate.exists():
             key: PrivateKey
@@ -65,7 +67,7 @@ class Authority:
                     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
                 )
             )
-            pair.certificate.write_bytes(_pem(self._sign(_name(name), key, usage=usage)))
+            pair.certificate.write_bytes(_pem(self._sign(_name(name), key, usage=usage, also=also)))
         return pair
 
     def _sign(
@@ -75,6 +77,7 @@ class Authority:
         *,
         authority: bool = False,
         usage: x509.ObjectIdentifier | None = None,
+        also: tuple[str, ...] = (),
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         builder = (
@@ -96,7 +99,8 @@ class Authority:
         if usage is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         if usage == ExtendedKeyUsageOID.SERVER_AUTH:
-            names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
+            names: list[x509.GeneralName] = [x509.DNSName(host) for host in ("localhost", *also)]
+            names.append(x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")))
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256())
 

@@ -119,6 +119,8 @@ class Scripted:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            # Servers do: else an answer may wait for an acknowledgement, and be lost in a reset.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
             self._socks.append(sock)
             if not self._scripts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,14 +17,8 @@ from liftlock.transport.messages import Request, Stream
 from liftlock.transport.settings import Settings
 from tests.support.registry import Registry
 from tests.support.waiting import until
+from tests.transport.conftest import MakeTransport
 from tests.transport.scripted import Peer, forever, scripted
-
-
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    made = Transport(Settings(read_timeout=10))
-    yield made
-    made.close()
 
 
 class Bytes:
@@ -119,7 +113,7 @@ def test_head_and_first_bytes_of_a_body_leave_together(transport: Transport) -> 
 
 
 def test_user_name_and_password_of_a_url_are_neither_sent_nor_shown(transport: Transport) -> None:
-    with scripted(lambda peer: (peer.head(), peer.reset())[1]) as server, pytest.raises(TransportError) as caught:
+    with scripted(_head_and_reset) as server, pytest.raises(TransportError) as caught:
         get(transport, f"http://user:secret@{server.host}/v2/?digest=sha256:1&X-Amz-Signature=secret&_state=secret")
 
     assert "secret" not in str(caught.value)
@@ -324,29 +318,29 @@ def test_an_answer_cut_or_garbled_at_any_stage_is_a_typed_error(
         assert caught.value.temporary is temporary
 
 
-def test_a_refused_connection_says_so() -> None:
+def test_a_refused_connection_says_so(make_transport: MakeTransport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    transport = Transport()
+    transport = make_transport()
     with pytest.raises(TransportError, match=f"127.0.0.1:{port} refuses connections") as caught:
         transport.send(Request("GET", f"https://127.0.0.1:{port}/v2/"))
     assert caught.value.temporary
     assert "--plain-http" in caught.value.hint
 
 
-def test_an_unknown_host_is_named_and_final(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_is_named_and_final(monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport) -> None:
     def unknown(*arguments: object, **options: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(TransportError, match=r"registry\.invalid cannot be found") as caught:
-        Transport().send(Request("GET", "https://registry.invalid/v2/"))
+        make_transport().send(Request("GET", "https://registry.invalid/v2/"))
     assert not caught.value.temporary
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"])
-def test_a_server_that_stops_talking_is_a_stall(said: bytes) -> None:
-    transport = Transport(Settings(read_timeout=0.2))
+def test_a_server_that_stops_talking_is_a_stall(said: bytes, make_transport: MakeTransport) -> None:
+    transport = make_transport(Settings(read_timeout=0.2))
 
     def script(peer: Peer) -> None:
         peer.head()
@@ -359,8 +353,8 @@ def test_a_server_that_stops_talking_is_a_stall(said: bytes) -> None:
         assert caught.value.temporary
 
 
-def test_a_server_that_stops_reading_is_a_stall() -> None:
-    transport = Transport(Settings(read_timeout=0.2))
+def test_a_server_that_stops_reading_is_a_stall(make_transport: MakeTransport) -> None:
+    transport = make_transport(Settings(read_timeout=0.2))
     over = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -530,18 +524,18 @@ def test_connections_are_opened_ahead_of_need(transport: Transport) -> None:
         transport.close()
 
 
-def test_a_warming_that_fails_leaves_the_error_to_the_request() -> None:
+def test_a_warming_that_fails_leaves_the_error_to_the_request(make_transport: MakeTransport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    transport = Transport()
+    transport = make_transport()
     transport.warm(f"http://127.0.0.1:{port}", 2)
     with pytest.raises(TransportError, match="refuses connections"):
         transport.send(Request("GET", f"http://127.0.0.1:{port}/"))
 
 
-def test_nothing_is_left_open_whatever_happened() -> None:
+def test_nothing_is_left_open_whatever_happened(make_transport: MakeTransport) -> None:
     def run() -> None:
-        transport = Transport(Settings(read_timeout=0.1))
+        transport = make_transport(Settings(read_timeout=0.1))
         scripts = [
             forever((200, b"x")),
             _head_and_reset,

@@ -199,7 +199,7 @@ class Transport:
         return WireResponse(
             status=head.status,
             headers=head.headers,
-            url=request.url,
+            url=f"{origin}{target}",
             connection=connection,
             body=body,
             reusable=whole and head.keeps_connection,

@@ -175,6 +175,8 @@ class Sockets:
             self.aborted.set()
             for sock in self._open:
                 try:
+                    # Closing then resets: else a server whose window is full would go on to wait for us.
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     # The plain method also for TLS sockets: theirs would pull the TLS object from under a reader.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
                 except OSError:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Dialer", "Route"]
 
 
+_PROXY_HINT = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+
+
 class Route(NamedTuple):
     """Where a connection leads: connections of one route can stand for each other."""
 
@@ -45,8 +48,10 @@ class Dialer:
     def open(self, route: Route) -> Connection:
         """A new connection; raises `OSError`, `EOFError`, `Malformed`, `Dropped`, `LiftlockError`."""
         deadline = time.monotonic() + self._settings.connect_timeout
-        host, port = (route.proxy.host, route.proxy.port) if route.proxy else (route.origin.host, route.origin.port)
-        sock = self._connect(host, port, deadline)
+        if route.proxy is None:
+            sock = self._connect(route.origin.host, route.origin.port, deadline)
+        else:
+            sock = self._connect_to_proxy(route.proxy, deadline)
         try:
             if route.proxy is not None and route.tunnelled:
                 self._tunnel(sock, route.origin, route.proxy, deadline)
@@ -72,6 +77,13 @@ class Dialer:
                 self._addresses.prefer(host, port, endpoint)
                 return sock
         raise socket.gaierror(socket.EAI_NONAME, "no address")
+
+    def _connect_to_proxy(self, proxy: Proxy, deadline: float) -> socket.socket:
+        try:
+            return self._connect(proxy.host, proxy.port, deadline)
+        except OSError as error:
+            why = str(error.strerror or error)
+            raise TransportError(f"the proxy {proxy} cannot be reached: {why}", hint=_PROXY_HINT) from error
 
     def _connect_to(self, endpoint: Endpoint, timeout: float) -> socket.socket:
         family, address = endpoint
@@ -118,7 +130,7 @@ class Dialer:
 
 def proxy_refusal(proxy: Proxy, status: int, what: str) -> TransportError:
     """The error for a proxy that refused ``what`` with this status."""
-    hint = "check the user name and password in the proxy's URL" if status == 407 else "check HTTPS_PROXY and NO_PROXY"
+    hint = "check the user name and password in the proxy's URL" if status == 407 else _PROXY_HINT
     return TransportError(f"the proxy {proxy} refuses {what} (status {status})", hint=hint, temporary=status >= 500)
 
 

@@ -18,18 +18,13 @@ _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN,
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-def describe(error: BaseException, url: str, *, aborted: bool = False, plain_hint: bool = True) -> LiftlockError:
-    """The error to raise for what a connection said while ``url`` was asked; `Cancelled` after an abort.
-
-    ``plain_hint``: whether plain HTTP is an option that has not been taken for this host.
-    """
+def describe(error: BaseException, url: str, *, aborted: bool = False) -> LiftlockError:
+    """The error to raise for what a connection said while ``url`` was asked; `Cancelled` after an abort."""
     if aborted:
         return Cancelled("cancelled")
     if isinstance(error, LiftlockError):
         return error
     what, hint, temporary = _explain(error, url)
-    if hint == _PLAIN_HINT and not plain_hint:
-        hint = "is the registry up, and is this its port?"
     return TransportError(f"{redact(url)}: {what}", hint=hint, temporary=temporary)
 
 
@@ -86,9 +81,9 @@ def _explain_tls(error: OSError) -> tuple[str, str, bool]:
     reason = _reason(error)
     if speaks_no_tls(error):
         return "the server does not speak TLS on this port", _PLAIN_HINT, False
-    if "certificate" in reason or "handshake failure" in reason:
-        return f"TLS failed: {reason}", "the server may want a client certificate, or refuse ours", False
-    return f"TLS failed: {reason}", "", False
+    if "certificate" in reason or "unknown ca" in reason or "handshake failure" in reason:
+        return f"TLS failed: {reason}", "the server may want a client certificate, or refuse ours: certs.d", False
+    return f"TLS failed: {reason}", "", True
 
 
 def speaks_no_tls(error: BaseException | None) -> bool:

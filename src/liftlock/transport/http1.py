@@ -30,7 +30,7 @@ _HEAD_BYTES = bytes(byte for byte in range(256) if byte >= 0x20 and byte != 0x7F
 _DIGITS = frozenset("0123456789")
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
-OWN_FIELDS = frozenset({"host", "content-length", "transfer-encoding", "connection", "proxy-authorization"})
+OWN_FIELDS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 """Fields that a caller cannot set: they belong to the connection."""
 
 
@@ -70,7 +70,7 @@ def request_head(method: str, target: str, host: str, fields: Mapping[str, str],
     """
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
     for name, value in fields.items():
-        if not _TOKEN.issuperset(name) or name.lower() in OWN_FIELDS - {"proxy-authorization"}:
+        if not _TOKEN.issuperset(name) or name.lower() in OWN_FIELDS:
             raise TransportError(f"the header field {name!r} cannot be set", temporary=False)
         if not value.isascii() or not value.isprintable():
             raise TransportError(f"the value of {name} has characters that cannot be sent", temporary=False)

@@ -25,7 +25,7 @@ class Slot(NamedTuple):
 
     host: str
     large: bool
-    thread: int
+    thread: threading.Thread
 
 
 class _Host:
@@ -69,12 +69,12 @@ class Limits:
         self._wait = wait
         self._changed = threading.Condition()
         self._hosts: dict[str, _Host] = {}
-        self._held: dict[int, int] = {}
+        self._held: dict[threading.Thread, int] = {}
         self._aborted = False
 
     def enter(self, host: str, *, large: bool = False) -> Slot:
         """Wait until this host may be asked. Raises `Cancelled` after `abort`."""
-        thread = threading.get_ident()
+        thread = threading.current_thread()
         with self._changed:
             state = self._host(host)
             while True:

@@ -95,11 +95,15 @@ class HostMemory:
                 facts = self._read()
                 facts.setdefault(host, {})[fact] = (now, value)
                 document = {"version": 1, "hosts": {host: known for host, known in facts.items() if known}}
-                with open(temporary, "w", encoding="utf-8") as file:
-                    json.dump(document, file, separators=(",", ":"))
+                with open(temporary, "wb", opener=_open_private) as file:
+                    file.write(json.dumps(document, separators=(",", ":")).encode())
                 os.replace(temporary, path)
         except OSError:
             try:
                 os.unlink(temporary)
             except OSError:
                 return
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -7,6 +7,7 @@ an optional ``:port``; loopback hosts are never sent through a proxy.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -113,8 +114,6 @@ def _covers(entry: str, origin: Origin) -> bool:
 
 
 def _in_network(host: str, network: str) -> bool:
-    import ipaddress  # few have networks in NO_PROXY
-
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
     except ValueError:

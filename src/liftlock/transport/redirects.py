@@ -32,18 +32,18 @@ def next_request(request: Request, response: Response, seen: list[str]) -> Reque
     if response.status not in _STATUSES or not location or request.method not in ("GET", "HEAD"):
         return None
     try:
-        url = urljoin(request.url, location)
+        url = urljoin(response.url, location)
     except ValueError:
-        raise _refused(request.url, "a Location that is not a URL") from None
+        raise _refused(response.url, "a Location that is not a URL") from None
     url = url.partition("#")[0]
-    here, _ = split_url(request.url)
+    here, _ = split_url(response.url)
     there, _ = split_url(url)
     if url in seen:
-        raise _refused(request.url, f"a loop: {' → '.join(redact(each) for each in (*seen, url))}")
+        raise _refused(response.url, f"a loop: {' → '.join(redact(each) for each in (*seen, url))}")
     if len(seen) > MAX_HOPS:
-        raise _refused(request.url, f"more than {MAX_HOPS} of them, the last to {redact(url)}")
+        raise _refused(response.url, f"more than {MAX_HOPS} of them, the last to {redact(url)}")
     if here.scheme == "https" and there.scheme != "https":
-        raise _refused(request.url, f"from TLS to plain HTTP, {redact(url)}")
+        raise _refused(response.url, f"from TLS to plain HTTP, {redact(url)}")
     if here == there:
         return request._replace(url=url)
     headers = {name: value for name, value in request.headers.items() if name.lower() not in _CREDENTIALS}

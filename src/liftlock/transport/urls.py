@@ -52,7 +52,7 @@ def split_url(url: str) -> tuple[Origin, str]:
         raise _unusable(url, "its host or port is not well formed") from None
     if parts.scheme not in DEFAULT_PORTS:
         raise _unusable(url, "its scheme is neither http nor https")
-    if not host or not _HOST_CHARACTERS.issuperset(host):
+    if host.strip(".") == "" or not _HOST_CHARACTERS.issuperset(host):
         raise _unusable(url, "it has no usable host")
     target = parts.path or "/"
     if parts.query:
