@@ -1,6 +1,9 @@
 """The distribution protocol's rules without I/O: paths, scopes, challenges, links, upload locations, error bodies.
 
 Source: OCI distribution spec 1.1; RFC 9110 section 11 (challenges); RFC 8288 (``Link``).
+
+``urllib.parse`` and compiled patterns are left to the functions that need them: most runs meet no challenge, no second
+page and no upload, and all of them would pay 2 ms.
 """
 
 from __future__ import annotations
@@ -9,7 +12,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from liftlock.oci.digest import Digest
 
@@ -62,10 +64,14 @@ def blob_path(repository: str, digest: str) -> str:
 
 
 def uploads_path(repository: str, **query: str) -> str:
-    """Where uploads start; ``mount=…, origin=…`` asks for a mount (``origin`` is the spec's ``from``)."""
+    """Where uploads start; ``mount=…, origin=…`` asks for a mount (``origin`` is the spec's ``from``).
+
+    Digests and names of repositories have no character that a query would have to escape.
+    """
     if "origin" in query:
         query["from"] = query.pop("origin")
-    return f"/v2/{repository}/blobs/uploads/" + (f"?{urlencode(query, safe=':/')}" if query else "")
+    pairs = "&".join(f"{name}={value}" for name, value in query.items())
+    return f"/v2/{repository}/blobs/uploads/" + (f"?{pairs}" if pairs else "")
 
 
 def tags_path(repository: str, n: int = 1000) -> str:
@@ -75,6 +81,8 @@ def tags_path(repository: str, n: int = 1000) -> str:
 
 def referrers_path(repository: str, digest: str, artifact_type: str = "") -> str:
     """Where the list of a digest's referrers is; registries may ignore the filter."""
+    from urllib.parse import quote
+
     query = f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
     return f"/v2/{repository}/referrers/{digest}{query}"
 
@@ -92,6 +100,8 @@ def upload_location(request_url: str, location: str, digest: str) -> str:
 
     It may be relative, and may have query parameters which the registry needs back; it is never rebuilt.
     """
+    from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+
     url = urljoin(request_url, location)
     parts = urlsplit(url)
     joint = "&" if parts.query else ""
@@ -99,7 +109,7 @@ def upload_location(request_url: str, location: str, digest: str) -> str:
 
 
 _CHALLENGE_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_CHALLENGE = re.compile(
+_CHALLENGE = (
     rf"[\s,]*(?:(?P<key>{_CHALLENGE_TOKEN})\s*=\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>{_CHALLENGE_TOKEN}))"
     rf"|(?P<scheme>{_CHALLENGE_TOKEN})(?=\s|,|$)(?:\s+(?P<token68>[A-Za-z0-9\-._~+/]+=*)(?=\s*(?:,|$)))?)"
 )
@@ -108,10 +118,11 @@ _CHALLENGE = re.compile(
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
     """Read every challenge of the given ``WWW-Authenticate`` headers, in order; what cannot be read is skipped."""
     found: list[Challenge] = []
+    pattern = re.compile(_CHALLENGE)
     for header in headers:
         position = 0
         parameters: dict[str, str] = {}
-        while match := _CHALLENGE.match(header, position):
+        while match := pattern.match(header, position):
             if match.end() == position:
                 break
             position = match.end()
@@ -125,14 +136,16 @@ def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
     return found
 
 
-_LINK = re.compile(r"<([^>]*)>\s*((?:;[^,;]*)*)")
+_LINK = r"<([^>]*)>\s*((?:;[^,;]*)*)"
 
 
 def next_link(headers: Iterable[str], request_url: str) -> str | None:
     """The URL of the next page, from ``Link: <…>; rel="next"``, completed from the request; None on the last page."""
     for header in headers:
-        for match in _LINK.finditer(header):
+        for match in re.finditer(_LINK, header):
             if re.search(r";\s*rel\s*=\s*\"?next\"?\s*(;|$)", match[2], re.IGNORECASE):
+                from urllib.parse import urljoin
+
                 return str(urljoin(request_url, match[1]))
     return None
 

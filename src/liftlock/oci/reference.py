@@ -16,20 +16,35 @@ from liftlock.oci.digest import Digest
 __all__ = ["DOCKER_HUB", "Reference", "is_tag"]
 
 DOCKER_HUB = "docker.io"
+MAX_TAG = 128
+"""Characters (distribution spec, "Pulling manifests")."""
 MAX_REPOSITORY = 255
 """Characters; registries refuse longer ones (distribution's ``NameTotalLengthMax``)."""
 
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+# Sets where they will do: a pattern is compiled anew at each start.
+_DIGITS = frozenset("0123456789")
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_LABEL = _LETTERS | _DIGITS | {"-"}
+_TAG = _LABEL | {"_", "."}
+_ADDRESS = frozenset("0123456789abcdefABCDEF:")
 _PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
-_REGISTRY = re.compile(
-    r"(?:(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
-    r"(?:\.(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9]))*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?\Z"
-)
 
 
 def is_tag(text: str) -> bool:
     """Whether this is a well-formed tag (distribution spec, "Pulling manifests")."""
-    return _TAG.match(text) is not None
+    return 0 < len(text) <= MAX_TAG and text[0] not in ".-" and _TAG.issuperset(text)
+
+
+def _is_registry(text: str) -> bool:
+    """Whether this is a host, or an IPv6 address in brackets, with or without a port."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host = text
+    elif not 0 < len(port) <= 5 or not _DIGITS.issuperset(port):
+        return False
+    if host.startswith("["):
+        return host.endswith("]") and len(host) > 2 and _ADDRESS.issuperset(host[1:-1])
+    return all(label and label == label.strip("-") and _LABEL.issuperset(label) for label in host.split("."))
 
 
 class Reference(NamedTuple):
@@ -74,7 +89,7 @@ class Reference(NamedTuple):
         return reference
 
     def _check(self, text: str) -> None:
-        if not _REGISTRY.match(self.registry):
+        if not _is_registry(self.registry):
             raise UsageError(f"reference {text!r}: {self.registry!r} is not a registry host")
         if len(self.repository) > MAX_REPOSITORY:
             raise UsageError(f"reference {text!r}: the repository is longer than {MAX_REPOSITORY} characters")
