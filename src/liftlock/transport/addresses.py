@@ -7,7 +7,6 @@ use the same remembered addresses; a name that answers differently the second ti
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import threading
 from typing import Any
@@ -96,6 +95,8 @@ class Addresses:
 
 def _address_kind(text: str) -> str:
     """The kind of an address; empty when it is a name."""
+    import ipaddress  # only asked when a host points to another
+
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from typing import Any
 
 from liftlock.errors import Cancelled
 
@@ -148,20 +149,28 @@ class Sockets:
         self._open: set[socket.socket] = set()
         self.aborted = threading.Event()
 
-    def add(self, sock: socket.socket) -> None:
-        """Watch over a socket; raises `Cancelled` (and closes it) when it is too late."""
+    def connect(self, sock: socket.socket, address: Any) -> int:
+        """Begin to connect a non-blocking socket, and watch over it; the error number, as of ``connect_ex``.
+
+        Both at once: a socket that is not being connected yet cannot be shut down. Raises `Cancelled` when it is too
+        late, and closes the socket.
+        """
         with self._lock:
-            if not self.aborted.is_set():
-                self._open.add(sock)
-                return
-        sock.close()
-        raise Cancelled("cancelled")
+            self._check(sock)
+            self._open.add(sock)
+            return sock.connect_ex(address)
 
     def swap(self, old: socket.socket, new: socket.socket) -> None:
-        """TLS has taken over the plain socket, and with it the file descriptor."""
+        """TLS has taken over the plain socket, and with it the file descriptor; raises as `connect` does."""
         with self._lock:
             self._open.discard(old)
-        self.add(new)
+            self._check(new)
+            self._open.add(new)
+
+    def _check(self, sock: socket.socket) -> None:
+        if self.aborted.is_set():
+            sock.close()
+            raise Cancelled("cancelled")
 
     def close(self, sock: socket.socket) -> None:
         """Close it; closing again does nothing."""

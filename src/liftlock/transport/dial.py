@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import socket
 import threading
 import time
@@ -88,10 +91,10 @@ class Dialer:
     def _connect_to(self, endpoint: Endpoint, timeout: float) -> socket.socket:
         family, address = endpoint
         sock = socket.socket(family, socket.SOCK_STREAM)
-        self._sockets.add(sock)
+        sock.setblocking(False)
+        code = self._sockets.connect(sock, address)
         try:
-            sock.settimeout(timeout)
-            sock.connect(address)
+            _finish_connecting(sock, code, timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
             self._sockets.close(sock)
@@ -126,6 +129,18 @@ class Dialer:
         except BaseException:
             self._sockets.close(secured)
             raise
+
+
+def _finish_connecting(sock: socket.socket, code: int, timeout: float) -> None:
+    """Wait for a connection that was begun with this error number; raises `OSError`."""
+    if code == errno.EINPROGRESS:
+        waiting = select.poll()
+        waiting.register(sock, select.POLLOUT)
+        if not waiting.poll(timeout * 1000):
+            raise TimeoutError(f"no connection within {timeout:.3g} s")
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
 
 
 def proxy_refusal(proxy: Proxy, status: int, what: str) -> TransportError:

@@ -7,10 +7,8 @@ an optional ``:port``; loopback hosts are never sent through a proxy.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from liftlock.errors import ConfigError
 from liftlock.transport.urls import Origin, is_loopback
@@ -32,6 +30,8 @@ class Proxy:
     @classmethod
     def parse(cls, text: str, variable: str) -> Proxy:
         """Read ``[http://][user:password@]host[:port]``; raises `ConfigError` naming the variable, not the value."""
+        from urllib.parse import unquote, urlsplit
+
         try:
             parts = urlsplit(text if "://" in text else f"http://{text}")
             host, port = parts.hostname or "", parts.port or 80
@@ -114,6 +114,8 @@ def _covers(entry: str, origin: Origin) -> bool:
 
 
 def _in_network(host: str, network: str) -> bool:
+    import ipaddress  # few have networks in NO_PROXY
+
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
     except ValueError:

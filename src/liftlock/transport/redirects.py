@@ -7,8 +7,6 @@ with them); from TLS to plain HTTP it is never followed.
 
 from __future__ import annotations
 
-from urllib.parse import urljoin
-
 from liftlock.errors import TransportError
 from liftlock.transport.messages import Request, Response
 from liftlock.transport.urls import redact, split_url
@@ -31,6 +29,8 @@ def next_request(request: Request, response: Response, seen: list[str]) -> Reque
     location = response.headers.get("location")
     if response.status not in _STATUSES or not location or request.method not in ("GET", "HEAD"):
         return None
+    from urllib.parse import urljoin
+
     try:
         url = urljoin(response.url, location)
     except ValueError:

@@ -1,9 +1,11 @@
-"""URLs: where a request goes, and how one may be shown."""
+"""URLs: where a request goes, and how one may be shown.
+
+Nearly all are plain: those are read here, so that ``urllib.parse`` (2 ms) is loaded only for what may need its care.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from liftlock.errors import TransportError
 
@@ -15,7 +17,10 @@ SHOWN_PARAMETERS = frozenset({"n", "last", "mount", "from", "tag", "digest", "ar
 """Query parameters whose values may be shown: the distribution spec's own. Everything else may be a signature."""
 
 _URL_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F)))
-_HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._:%")
+_TARGET_CHARACTERS = _URL_CHARACTERS - {"#"}
+_DIGITS = frozenset("0123456789")
+_PLAIN_HOST = _DIGITS.union("abcdefghijklmnopqrstuvwxyz-._")
+_HOST_CHARACTERS = _PLAIN_HOST.union(":%")
 
 
 class Origin(NamedTuple):
@@ -41,6 +46,26 @@ def split_url(url: str) -> tuple[Origin, str]:
     User name, password and fragment are dropped: they are never sent. Raises `TransportError` (not temporary) when it
     is no such URL, and on control characters, which could smuggle a second request.
     """
+    return _split_plain(url) or _split_any(url)
+
+
+def _split_plain(url: str) -> tuple[Origin, str] | None:
+    """A URL of scheme, host, perhaps a port, and a path or nothing more; None when it has anything else."""
+    scheme, _, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    host, colon, port = authority.partition(":")
+    if scheme not in DEFAULT_PORTS or not _PLAIN_HOST.issuperset(host) or not host.strip("."):
+        return None
+    if not _DIGITS.issuperset(port) or bool(colon) != bool(port) or len(port) > 5 or int(port or 0) > 65535:
+        return None
+    if not _TARGET_CHARACTERS.issuperset(path) or path.endswith("?"):
+        return None
+    return Origin(scheme, host, int(port) if port else DEFAULT_PORTS[scheme]), f"/{path}"
+
+
+def _split_any(url: str) -> tuple[Origin, str]:
+    from urllib.parse import quote, urlsplit
+
     if not _URL_CHARACTERS.issuperset(url):
         if not url.isprintable():
             raise _unusable(url, "it has control characters")
@@ -66,6 +91,8 @@ def _unusable(url: str, why: str) -> TransportError:
 
 def redact(url: str) -> str:
     """The URL as it may be shown: without user name and password, and only harmless query values."""
+    from urllib.parse import urlsplit, urlunsplit
+
     try:
         parts = urlsplit(url)
     except ValueError:
