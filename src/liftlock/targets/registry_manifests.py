@@ -59,9 +59,10 @@ def fetch(endpoint: Endpoint, reference: str) -> tuple[Manifest, Headers] | None
         raise failure(answer, endpoint.place, action)
     expected = pinned(reference)
     told = _told(answer.headers)
-    if expected is None and told is not None:
-        told.verify(answer.body, f"manifest {endpoint.place}:{reference}")
-    return Manifest.parse(answer.body, answer.headers.get("content-type"), expected), answer.headers
+    with endpoint.doing(action):
+        if expected is None and told is not None:
+            told.verify(answer.body, f"manifest {endpoint.place}:{reference}")
+        return Manifest.parse(answer.body, answer.headers.get("content-type"), expected), answer.headers
 
 
 def store(endpoint: Endpoint, manifest: Manifest, reference: str, headers: Mapping[str, str] = {}) -> Headers | None:

@@ -41,14 +41,15 @@ class Referrers:
 
     def of(self, subject: Digest, tags: frozenset[str] | None = None) -> Sequence[Descriptor]:
         """Manifests that refer to ``subject``; ``tags``, when known, save a request for a fallback tag."""
-        listed: Sequence[Descriptor] | None = self._listed(subject)
-        if listed is None:
-            tag = fallback_tag(subject)
-            if tags is not None and tag not in tags:
-                return ()
-            index = self._endpoint.retrying(lambda: self._index(subject, tag))
-            listed = index[0].manifests if index else ()
-        return list({entry.digest: entry for entry in listed if entry.digest != subject}.values())
+        listed = self._listed(subject)
+        tagged: Sequence[Descriptor] = ()
+        tag = fallback_tag(subject)
+        # Where the tag is known to be there, an API does not make it needless: one that was switched on later, or that
+        # a proxy answers for, may lack what was attached before.
+        if tag in tags if tags is not None else listed is None:
+            tagged = self._tagged(subject, tag, beside_api=listed is not None)
+        found = {entry.digest: entry for entry in (*tagged, *(listed or ()))}
+        return [entry for entry in found.values() if entry.digest != subject]
 
     def add(self, subject: Digest, manifest: Manifest) -> None:
         """List a manifest in its subject's fallback index, unless it is there."""
@@ -96,7 +97,8 @@ class Referrers:
                 if not answer.codes or answer.status != 404:
                     self._home.referrers_api = False
                 return None
-            index = _listing(answer)
+            with self._endpoint.doing(action):
+                index = _listing(answer)
             if index is None:
                 # Something that answers 200 to everything is no API either.
                 self._home.referrers_api = False
@@ -113,6 +115,16 @@ class Referrers:
         return self._endpoint.retrying(attempt)
 
     # -- the fallback tag
+
+    def _tagged(self, subject: Digest, tag: str, *, beside_api: bool) -> Sequence[Descriptor]:
+        """What the fallback tag lists. Beside an API it may well be something else: then that lists nothing."""
+        try:
+            index = self._endpoint.retrying(lambda: self._index(subject, tag))
+        except Conflict:
+            if beside_api:
+                return ()
+            raise
+        return index[0].manifests if index else ()
 
     def _index(self, subject: Digest, tag: str) -> tuple[Manifest, Headers] | None:
         """The index under a fallback tag; None when there is none.
