@@ -12,7 +12,6 @@ import json
 from binascii import b2a_base64
 from collections.abc import Generator, Iterable, Sequence
 from typing import NamedTuple
-from urllib.parse import urlencode, urljoin
 
 from liftlock.auth.secret import Credential, Secret
 from liftlock.errors import AccessDenied, LiftlockError, RefusedError, RegistryError, Throttled, TransportError
@@ -100,6 +99,8 @@ def realm_url(realm: str, base_url: str) -> str:
     no HTTP at all, no URL at all (Nexus behind a proxy doubles the port: sonatype/nexus-public#611). Nexus 3.77 writes
     ``null://`` and means its own scheme (sonatype/nexus-public#580).
     """
+    from urllib.parse import urljoin
+
     base = split_url(base_url)[0]
     if realm.startswith("null://"):
         realm = base.scheme + realm.removeprefix("null")
@@ -158,6 +159,8 @@ def token_flow(
 
 
 def _ask(url: str, service: str, scopes: Sequence[Scope], credential: Credential | None) -> Request:
+    from urllib.parse import urlencode
+
     fields = [("scope", str(scope)) for scope in scopes]
     if service:
         fields.insert(0, ("service", service))
@@ -170,6 +173,8 @@ def _ask(url: str, service: str, scopes: Sequence[Scope], credential: Credential
 
 
 def _refresh(url: str, service: str, scopes: Sequence[Scope], credential: Credential) -> Request:
+    from urllib.parse import urlencode
+
     fields = {
         "grant_type": "refresh_token",
         "service": service,

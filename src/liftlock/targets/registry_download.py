@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from liftlock.errors import CorruptContent, RegistryError, TransportError
 from liftlock.oci.distribution import blob_path
 from liftlock.oci.manifest import Descriptor
 from liftlock.targets.registry_endpoint import MAX_ERROR, Endpoint, read_answer
 from liftlock.targets.registry_errors import failure
 from liftlock.transport.messages import Response
+from liftlock.transport.urls import split_url
 
 __all__ = ["BlobDownload"]
 
@@ -99,7 +98,7 @@ class BlobDownload:
 
     def _refused(self, response: Response) -> Exception:
         answer = read_answer(response, (), MAX_ERROR)
-        elsewhere = urlsplit(answer.url).hostname != urlsplit(self._endpoint.home.base_url).hostname
+        elsewhere = split_url(answer.url)[0].host != split_url(self._endpoint.home.base_url)[0].host
         if elsewhere and answer.status in (400, 401, 403):
             # The signed URL expired on the way; the registry gives a new one.
             return TransportError(f"{self._endpoint.place}: cannot {self._action}: its storage says {answer.status}")

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from liftlock.auth.authorizer import Authorizer
 from liftlock.errors import AccessDenied, Cancelled, CorruptContent, LiftlockError, RegistryError
@@ -16,6 +15,7 @@ from liftlock.targets.registry_errors import Answer, failure, is_absent
 from liftlock.targets.registry_home import Home
 from liftlock.targets.registry_profile import recognised
 from liftlock.transport.messages import Body, Request, Response
+from liftlock.transport.urls import split_url
 
 __all__ = ["Endpoint", "catalog"]
 
@@ -141,8 +141,7 @@ class Endpoint:
         link = next_link(answer.headers.all("link"), answer.url)
         if link is None:
             return None
-        parts, base = urlsplit(link), urlsplit(self.home.base_url)
-        return urlunsplit((base.scheme, base.netloc, parts.path, parts.query, ""))
+        return f"{self.home.base_url}{split_url(link)[1]}"
 
 
 def read_answer(response: Response, expect: Collection[int], limit: int) -> Answer:

@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 from liftlock.auth.authorizer import Authorizer
 from liftlock.errors import Cancelled
 from liftlock.targets.registry_profile import Profile, profile_of
+from liftlock.transport.urls import split_url
 
 __all__ = ["SELF_MOUNT", "SINGLE_POST", "VERIFIES_DIGESTS", "Home", "Pace"]
 
@@ -70,9 +70,9 @@ class Home:
         Behind a proxy that ends TLS, registries write ``http://`` into ``Location``; following it would send the
         content, and the token, in the clear.
         """
-        parts, base = urlsplit(url), urlsplit(self.base_url)
-        if parts.hostname == base.hostname and (parts.scheme, base.scheme) == ("http", "https"):
-            return urlunsplit(parts._replace(scheme=base.scheme, netloc=base.netloc))
+        (origin, target), (base, _) = split_url(url), split_url(self.base_url)
+        if origin.host == base.host and (origin.scheme, base.scheme) == ("http", "https"):
+            return f"{base}{target}"
         return url
 
 
