@@ -8,7 +8,37 @@ from hypothesis import strategies as st
 from liftlock.transport.urls import _split_any, _split_plain, split_url
 
 PIECES = st.sampled_from(
-    "http https ftp HTTP :// : // / ? # @ [ ] %41 .. . a registry.example 5000 65535 65536 00080 v2 & _ - \\ é ::1".split()
+    [
+        "http",
+        "https",
+        "ftp",
+        "HTTP",
+        "://",
+        ":",
+        "//",
+        "/",
+        "?",
+        "#",
+        "@",
+        "[",
+        "]",
+        "%41",
+        "..",
+        ".",
+        "a",
+        "registry.example",
+        "5000",
+        "65535",
+        "65536",
+        "00080",
+        "v2",
+        "&",
+        "_",
+        "-",
+        "\\",
+        "é",
+        "::1",
+    ]
 )
 
 
