@@ -179,7 +179,7 @@ def _show(invocation: Invocation, project: Project, published: Published) -> Non
             ("artifact", made.id),
             ("build", made.build),
             ("commit", made.commit),
-            *((name, link) for name, link in made.links.items()),
+            *((f"{name} url", link) for name, link in made.links.items()),
             ("labels", ", ".join(f"{key}={value}" for key, value in made.labels.items())),
         ]
     )

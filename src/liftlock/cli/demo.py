@@ -59,7 +59,8 @@ def demo(keep: str | None) -> None:
     with _folder(keep) as folder:
         save(folder / "app.tar", tag=BUILD)
         (folder / "liftlock.yaml").write_text(PIPELINE)
-        line(f"In {folder}: app.tar, as docker save writes it, with {' and '.join(IMAGES)} in it; and liftlock.yaml:")
+        line(f"In {folder} are app.tar, as docker save writes it,")
+        line(f"with the images {' and '.join(IMAGES)} in it, and liftlock.yaml:")
         line("")
         for text in PIPELINE.splitlines():
             line(f"    {text}".rstrip())

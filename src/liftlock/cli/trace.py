@@ -57,7 +57,7 @@ def _show(project: Project, journey: Journey) -> None:
         [
             ("build", artifact.build or "-"),
             ("commit", artifact.commit),
-            *((name, link) for name, link in artifact.links.items()),
+            *((f"{name} url", link) for name, link in artifact.links.items()),
             ("artifact", artifact.id),
             ("published", f"{journey.published.published_at:{WHEN}} UTC"),
         ]

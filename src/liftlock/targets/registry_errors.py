@@ -7,6 +7,7 @@ Sources: distribution spec 1.1, "Error codes"; the registries' threads are at th
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from liftlock.errors import (
@@ -38,6 +39,8 @@ _IMMUTABLE_CODES = frozenset({"TAG_IMMUTABLE", "IMAGETAGALREADYEXISTS", "IMAGETA
 _IMMUTABLE_WORDS = ("immutab", "does not allow updating", "cannot be overwritten", "cannot be updated")
 _MESSAGE, _CODE = 300, 60
 """Characters of a registry's text that are shown."""
+_CREDENTIALS = re.compile(r"\b(?:basic|bearer)\s+\S+|\beyJ[\w-]{8,}\S*", re.IGNORECASE)
+"""What careless proxies repeat of a request: its Authorization header, or a token (a JWT begins with ``eyJ``)."""
 
 
 class Answer(NamedTuple):
@@ -51,12 +54,13 @@ class Answer(NamedTuple):
     @property
     def codes(self) -> tuple[str, ...]:
         """The error codes, in upper case."""
-        return tuple(_printable(code.upper())[:_CODE] for code in error_codes(self.body)[0])
+        codes = (_CREDENTIALS.sub("***", _printable(code)) for code in error_codes(self.body)[0])
+        return tuple(code.upper()[:_CODE] for code in codes)
 
     @property
     def message(self) -> str:
         """The error messages as one line."""
-        return _printable(error_codes(self.body)[1])[:_MESSAGE]
+        return _CREDENTIALS.sub("***", _printable(error_codes(self.body)[1]))[:_MESSAGE]
 
 
 def _printable(text: str) -> str:
