@@ -83,9 +83,7 @@ LASTING: dict[str, tuple[str, Callable[[], Action], type[LiftlockError]]] = {
 
 
 @pytest.mark.parametrize("name", LASTING)
-def test_a_layout_keeps_its_tags_and_no_partial_files(
-    make_copying: MakeCopying, tmp_path: Path, name: str
-) -> None:
+def test_a_layout_keeps_its_tags_and_no_partial_files(make_copying: MakeCopying, tmp_path: Path, name: str) -> None:
     copying = make_copying("single")
     image = copying.cargo.images["web"]
     layout = tmp_path / "out"

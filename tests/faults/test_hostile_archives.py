@@ -54,9 +54,7 @@ class Place:
         self._digest = hashlib.sha256(self.archive.read_bytes()).hexdigest()
 
     def run(self, *arguments: str) -> Result:
-        done = liftlock(
-            *arguments, home=self.home, cwd=self.work, env={"TMPDIR": str(self.temporary)}, check=False
-        )
+        done = liftlock(*arguments, home=self.home, cwd=self.work, env={"TMPDIR": str(self.temporary)}, check=False)
         assert "Traceback" not in done.err, str(done)
         assert not list(self.temporary.iterdir())
         assert not EVIL.exists()

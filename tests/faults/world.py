@@ -198,6 +198,7 @@ class Copying:
             outcome = error
         self._leaks_no_credentials()
         self._says_no_secret(outcome)
+        self._continues_no_upload()
         assert not list(self.temporary.iterdir())
         return outcome
 
@@ -303,6 +304,14 @@ class Copying:
         if isinstance(outcome, LiftlockError):
             said += f"{outcome!r}\n{outcome}\n{outcome.hint}\n{''.join(traceback.format_exception(outcome))}"
         assert not any(secret in said for secret in secrets)
+
+    def _continues_no_upload(self) -> None:
+        """An upload takes its bytes once: what became of them when no answer came, nobody knows."""
+        used: set[str] = set()
+        for put in self.destination.find("PUT", UPLOAD):
+            assert put.path not in used, f"sent twice to one place: {put}"
+            if put.status != 401:
+                used.add(put.path)
 
     # --- the destination's storage, where it is looked at often -------------------------------------------------------
 

@@ -376,29 +376,48 @@ def _one(peer: Peer) -> None:
     peer.answer(200, b"first")
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-def test_a_connection_closed_while_idle_is_replaced_silently(transport: Transport, method: str) -> None:
-    with scripted(_one, forever((200, b"second"))) as server:
+REPEATABLE = [("GET", None), ("HEAD", None), ("DELETE", None), ("POST", b""), ("PUT", b"body")]
+
+
+@pytest.mark.parametrize(("method", "body"), REPEATABLE)
+def test_a_connection_closed_while_idle_is_replaced_silently(
+    transport: Transport, method: str, body: bytes | None
+) -> None:
+    with scripted(_one, forever((200, b"" if method == "HEAD" else b"second"))) as server:
         get(transport, server.url)
-        body = None if method == "GET" else b"body"
         response = transport.send(Request(method, server.url, {}, body))
-        assert response.read(100) == b"second"
+        assert response.read(100) in (b"second", b"")
+        assert server.connections == 2
 
 
-def test_a_connection_that_dies_when_the_next_request_arrives_is_replaced_once(transport: Transport) -> None:
-    """The race that no check beforehand can win: the server closes while our request is on its way."""
+def _late(peer: Peer) -> None:
+    """The race that no check beforehand can win: the server closes while our next request is on its way."""
+    _one(peer)
+    peer.head()
+    peer.reset()
 
-    def late(peer: Peer) -> None:
-        _one(peer)
-        peer.head()
-        peer.reset()
 
-    opened: list[Bytes] = []
-    with scripted(late, forever((201, b"second"))) as server:
+@pytest.mark.parametrize(("method", "body"), REPEATABLE)
+def test_a_connection_that_dies_when_the_next_request_arrives_is_replaced_once(
+    transport: Transport, method: str, body: bytes | None
+) -> None:
+    with scripted(_late, forever((201, b""))) as server:
         get(transport, server.url)
-        response = transport.send(Request("PUT", server.url, {}, streamed(b"y" * 100_000, opened)))
-        assert response.read(100) == b"second"
-        assert server.seen[-1].body == b"y" * 100_000
+        assert transport.send(Request(method, server.url, {}, body)).status == 201
+        assert server.seen[-1].body == (body or b"")
+
+
+def test_what_must_not_arrive_twice_is_left_to_whoever_sent_it(transport: Transport) -> None:
+    """A streamed blob may have arrived in part, or as a whole: its upload has to be opened anew."""
+    opened: list[Bytes] = []
+    body = streamed(b"y" * 100_000, opened)
+    for request in (Request("PUT", "", {}, body), Request("POST", "", {}, body), Request("POST", "", {}, b"once")):
+        with scripted(_late, forever((201, b"never"))) as server:
+            get(transport, server.url)
+            with pytest.raises(TransportError) as caught:
+                transport.send(request._replace(url=server.url))
+            assert caught.value.temporary
+            assert server.connections == 1
     assert len(opened) == 2
     assert all(source.closed for source in opened)
 

@@ -71,7 +71,11 @@ class Descriptor(NamedTuple):
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_BLOB:
             raise CorruptContent(f"{where} has no valid size")
         extra = {key: item for key, item in value.items() if key not in ("mediaType", "digest", "size")}
-        return cls(media_type, Digest(digest), size, extra)
+        try:
+            return cls(media_type, Digest(digest), size, extra)
+        except CorruptContent as error:
+            error.message = f"{where}: {error.message}"
+            raise
 
     def to_json(self) -> dict[str, Any]:
         return {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size, **self.extra}

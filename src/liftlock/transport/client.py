@@ -91,7 +91,8 @@ class Transport:
         """Send once and return the answer with its body still unread: it must be closed.
 
         Redirects of GET and HEAD are followed unless told not to. A pooled connection that turns out to be dead before
-        the first byte of an answer is replaced by a fresh one; nothing else is repeated.
+        the first byte of an answer is replaced by a fresh one, unless what was sent must not arrive twice; nothing else
+        is repeated.
         """
         response = self._send_or_switch(request)
         if not redirects:
@@ -218,7 +219,7 @@ class Transport:
                     head, whole = self._attempt(connection, request, body, route, target)
                 except Dropped:
                     self._pool.drop(connection)
-                    if not connection.kept or fresh or self._sockets.aborted.is_set():
+                    if not connection.kept or fresh or not _may_repeat(request) or self._sockets.aborted.is_set():
                         raise
                     fresh = True  # it died while it lay idle
                 except BaseException:
@@ -291,6 +292,15 @@ def _check_speaker(connection: Connection, head: Head, route: Route) -> None:
         raise proxy_refusal(route.proxy, head.status, f"a request to {route.origin}")
     if head.status == 400 and route.origin.scheme == "http" and _WANTS_TLS in connection.ahead:
         raise _WantsTls(f"{route.origin}: the server wants TLS", temporary=False)
+
+
+def _may_repeat(request: Request) -> bool:
+    """Whether a request may be sent again as it is when nobody knows whether it arrived (RFC 9110 section 9.2.2).
+
+    A streamed blob may not, although it is a PUT: an upload takes its bytes once, and only whoever opened it can open
+    another. A POST without a body may: it opens an upload, or asks for a mount.
+    """
+    return not callable(request.body) and not (request.method in ("POST", "PATCH") and request.body)
 
 
 def _is_large(request: Request) -> bool:
