@@ -306,21 +306,31 @@ def test_the_schema_is_json(workshop: Workshop) -> None:
     assert schema["required"] == ["pipeline", "images", "stages"]
 
 
+@pytest.mark.parametrize("client_certificates", [False, True])
 def test_a_registrys_own_authority_is_trusted(
-    *, workshop: Workshop, image: Image, source: str, repo: str, make_registry: MakeRegistry, authority: Authority
+    *,
+    workshop: Workshop,
+    image: Image,
+    source: str,
+    repo: str,
+    make_registry: MakeRegistry,
+    authority: Authority,
+    client_certificates: bool,
 ) -> None:
-    """`ca-file` is relative to the pipeline file, wherever the command is run."""
-    private = make_registry(tls=authority)
+    """`ca-file` is relative to the pipeline file, wherever the command is run, and leaves other TLS options alone."""
+    private = make_registry(tls=authority, client_certificates=client_certificates)
+    pair = authority.client()
+    shown = ("--client-cert", pair.certificate, "--client-key", pair.key) if client_certificates else ()
     (workshop.folder / "ca.pem").write_bytes(authority.ca.read_bytes())
     text = PIPELINE.replace("oci:dev", f"{private.host}/{repo}")
     workshop.write(text)
-    workshop.run("artifact", "publish", source, "--build", "42")
-    workshop.run("release", "create", "42")
-    assert "certificate" in workshop.fails(1, "promote", "42", "--to", "dev")
+    workshop.release("42", web=source.removeprefix("web="))
+    assert "certificate" in workshop.fails(1, "promote", "42", "--to", "dev", *shown)
 
     options = f"registries:\n      {private.host}: {{ca-file: ca.pem}}\n    images:"
     workshop.write(text.replace("images:", options))
-    Workshop(workshop.folder.parent).run("promote", "42", "--to", "dev", "-f", str(workshop.folder / "liftlock.yaml"))
+    elsewhere = Workshop(workshop.folder.parent)
+    elsewhere.run("promote", "42", "--to", "dev", "-f", workshop.folder / "liftlock.yaml", *shown)
 
     assert remote.digest_of(private, repo, "latest") == image.digest
 

@@ -40,10 +40,11 @@ def transport(
     from liftlock.transport.settings import Settings, TlsFiles
 
     settings = Settings.from_environment(env)
+    default = TlsFiles(*(flag or known for flag, known in zip(tls, settings.default_tls, strict=True)))
+    # A host's own authority leaves it the client certificate that it would have had.
+    own = {host: (settings.tls_files(host) or default)._replace(ca_file=file) for host, file in ca_files.items()}
     settings = settings._replace(
-        plain_http=settings.plain_http | set(plain_http),
-        tls={**settings.tls, **{host: TlsFiles(ca_file) for host, ca_file in ca_files.items()}},
-        default_tls=TlsFiles(*(flag or known for flag, known in zip(tls, settings.default_tls, strict=True))),
+        plain_http=settings.plain_http | set(plain_http), tls={**settings.tls, **own}, default_tls=default
     )
     cache = Folders.from_environment(env).cache
     memory = HostMemory(os.path.join(cache, "hosts.json") if cache else None)
