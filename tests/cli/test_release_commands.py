@@ -157,6 +157,27 @@ def test_nothing_yet_is_said_kindly(workshop: Workshop) -> None:
         assert said in result.err
 
 
+def test_status_tells_why_something_did_not_happen(workshop: Workshop, source: str) -> None:
+    workshop.release("42", web=source.removeprefix("web="))
+    said = workshop.fails(3, "promote", "42", "--to", "prod")
+
+    assert said.startswith("error: release 42 may not go to 'prod': it has not succeeded in dev\nhint: first: ")
+    shown = workshop.run("status").out.splitlines()
+    assert shown[-1] == "42 → prod  refused: release 42 may not go to 'prod': it has not succeeded in dev"
+    assert "refused" in workshop.run("trace", "42").out
+
+
+def test_only_the_newest_twenty_are_shown_unless_all_are_asked_for(workshop: Workshop, source: str) -> None:
+    for number in range(22):
+        workshop.release(str(number), web=source.removeprefix("web="))
+
+    some, everything = workshop.run("status"), workshop.run("status", "--all")
+
+    assert (len(some.out.splitlines()), len(everything.out.splitlines())) == (21, 23)
+    assert "2 older releases are shown with --all" in some.err
+    assert some.out.splitlines()[1].split()[1] == "21", "the newest comes first"
+
+
 def test_what_is_not_there_is_not_found(workshop: Workshop, source: str) -> None:
     assert "there is no artifact '9'" in workshop.fails(5, "release", "create", "9")
     assert "there is no release '9'" in workshop.fails(5, "promote", "9", "--to", "dev")

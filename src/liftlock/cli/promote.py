@@ -144,8 +144,10 @@ def _show(invocation: Invocation, project: Project, promoted: Promoted) -> None:
         document("Promotion", promoted.to_json(), compact=invocation.output == "ndjson")
         return
     release, result = promoted.release, promoted.result
-    if result is None:
+    if promoted.promotion.state == "queued":
         said = f"carried out by: liftlock promote {release.name} --to {promoted.stage}"
+    elif result is None:
+        said = "another process is at work on it"
     else:
         copied = f"{result.copied} copied ({bytes_text(result.copied_bytes)})"
         said = f"{copied}, {result.mounted} mounted, {result.present} present"

@@ -10,7 +10,7 @@ import click
 from liftlock.cli.invocation import Invocation, pass_invocation
 from liftlock.cli.lazy import Verb
 from liftlock.cli.options import debug_option, output_option
-from liftlock.cli.output import document, table
+from liftlock.cli.output import document, fields, line, table
 from liftlock.cli.project import file_option
 
 if TYPE_CHECKING:
@@ -55,6 +55,15 @@ def status(invocation: Invocation, everything: bool, file: str | None) -> None:
             ),
         ]
     )
+    reasons = [
+        (f"{row.created.release.name} → {cell.stage}", f"{cell.state}: {cell.reason}")
+        for row in shown
+        for cell in row.cells
+        if cell.reason
+    ]
+    if reasons:
+        line("")
+        fields(reasons)
     if len(shown) < len(found.rows):
         sys.stderr.write(f"{len(found.rows) - len(shown)} older releases are shown with --all\n")
 

@@ -31,7 +31,7 @@ class Deadline:
         self._seconds = seconds
         self._cancel = cancel
         self._over = threading.Event()
-        self._timer = threading.Timer(seconds or 0, self._stop)
+        self._timer = threading.Timer(min(seconds or 0, threading.TIMEOUT_MAX), self._stop)
         self._timer.daemon = True
 
     def told(self, error: BaseException) -> BaseException:
