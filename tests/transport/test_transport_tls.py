@@ -214,6 +214,27 @@ def test_a_body_that_only_the_end_delimits_must_end_with_tls(
             get(transport, server.url)
 
 
+def test_all_that_came_before_a_cut_is_given_out(authority: Authority, make_transport: MakeTransport) -> None:
+    """A download is resumed from there."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", bytes(50_000))
+
+    transport = make_transport(trusting(authority))
+    received: list[int] = []
+
+    def read_on() -> None:
+        while count := response.readinto(memoryview(bytearray(1 << 20))):
+            received.append(count)
+
+    with scripted(script, tls=context(authority)) as server:
+        response = transport.send(Request("GET", server.url))
+        with pytest.raises(TransportError, match="cut"):
+            read_on()
+    assert sum(received) == 50_000
+
+
 def test_tls_on_a_plain_port_says_so_with_a_hint(make_transport: MakeTransport) -> None:
     def script(peer: Peer) -> None:
         peer.sock.recv(1000)

@@ -16,6 +16,9 @@ from liftlock.transport.settings import TlsFiles
 
 __all__ = ["TlsConnection", "TlsContexts"]
 
+FILL = 128 * 1024
+"""Bytes of a body that are gathered from TLS records before they are given out."""
+
 
 class TlsContexts:
     """One context per set of files: reading the system's authorities costs 10 ms and more."""
@@ -110,6 +113,17 @@ class TlsConnection(Connection):
 
     def recv_into(self, buffer: memoryview, limit: int) -> int:
         try:
-            return super().recv_into(buffer, limit)
+            count = super().recv_into(buffer, limit)
         except ssl.SSLEOFError:
             raise EOFError("the server hung up without ending TLS") from None
+        # One read gives one record, 16 KiB at most: several of them go on to the next socket in one piece.
+        wanted = min(limit, FILL)
+        while 0 < count < wanted:
+            try:
+                more = self.sock.recv_into(buffer[count:], limit - count)
+            except OSError:
+                break  # it says so again when it is asked for the next piece
+            if not more:
+                break
+            count += more
+        return count
