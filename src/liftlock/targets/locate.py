@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from liftlock.errors import Cancelled, CorruptContent, LiftlockError, UsageError
@@ -197,6 +198,7 @@ class Targets:
         return RegistryTarget(self._authorizer, registry, repository, verify=self._verify, home=home)
 
 
+@lru_cache(maxsize=1024)
 def _bare(name: str) -> Location:
     location = Location.parse(name)
     if location.reference is not None:

@@ -69,6 +69,7 @@ class Transport:
             wait=self._sockets.aborted.wait,
         )
         self._buffers = threading.local()
+        self._base_urls: dict[str, str] = {}
 
     def base_url(self, registry: str) -> str:
         """``https://host[:port]`` of a registry as it is named in references.
@@ -76,8 +77,11 @@ class Transport:
         Plain ``http`` for hosts where it was asked for, and for loopback hosts, unless TLS files are configured for
         this host or it was found to speak TLS.
         """
-        host = registry_host(registry)
-        return f"{'http' if self._speaks_plain(host) else 'https'}://{host}"
+        known = self._base_urls.get(registry)
+        if known is None:
+            host = registry_host(registry)
+            known = self._base_urls[registry] = f"{'http' if self._speaks_plain(host) else 'https'}://{host}"
+        return known
 
     def _speaks_plain(self, host: str) -> bool:
         if self.settings.speaks_plain(host):
@@ -162,13 +166,17 @@ class Transport:
         try:
             return self._send_once(request, origin, target)
         except _WantsTls:
-            self.memory.put(host, "scheme", "https")
+            self._learn_scheme(host, "https")
             return self._send_once(request, origin._replace(scheme="https"), target)
         except TransportError as error:
             if self.memory.get(host, "scheme") != "https" or not speaks_no_tls(error.__cause__):
                 raise
-            self.memory.put(host, "scheme", None)
+            self._learn_scheme(host, None)
             return self._send_once(request, origin._replace(scheme="http"), target)
+
+    def _learn_scheme(self, host: str, scheme: str | None) -> None:
+        self.memory.put(host, "scheme", scheme)
+        self._base_urls.clear()
 
     def _send_once(self, request: Request, origin: Origin, target: str) -> Response:
         host = origin.authority

@@ -5,6 +5,7 @@ Nearly all are plain: those are read here, so that ``urllib.parse`` (2 ms) is lo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from liftlock.errors import TransportError
@@ -40,6 +41,7 @@ class Origin(NamedTuple):
         return f"{self.scheme}://{self.authority}"
 
 
+@lru_cache(maxsize=256)
 def split_url(url: str) -> tuple[Origin, str]:
     """The origin of an absolute URL, and the target (path and query) to ask it for.
 
@@ -105,6 +107,7 @@ def redact(url: str) -> str:
     return shown if len(shown) <= 400 else f"{shown[:400]}…"
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether this host is this machine: ``localhost``, ``127.0.0.0/8`` or ``::1`` (without port and brackets)."""
     if host.startswith("127."):
