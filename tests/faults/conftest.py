@@ -47,15 +47,16 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Image:
     return images.make_image(tmp_path_factory.mktemp("old"), "old", layers=1, layer_bytes=500, seed="old")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def leaves_nothing_behind(cargo: dict[str, Cargo], old: Image) -> Iterator[None]:
     """No thread and no file or socket outlives a copy, whatever its end; fronts, which are closed before, included."""
     assert len(cargo) == len(KINDS)
     assert old.digest
     threads, files = threading.active_count(), _open_files()
     yield
-    gc.collect()
-    until(lambda: threading.active_count() <= threads, f"the end of {threading.enumerate()}")
+    if _open_files() > files:
+        gc.collect()  # what an error's traceback held
+    until(lambda: threading.active_count() <= threads, "the end of all threads")
     until(lambda: _open_files() <= files, "closed files")
 
 
@@ -65,6 +66,7 @@ def _open_files() -> int:
 
 @pytest.fixture
 def make_copying(
+    leaves_nothing_behind: None,  # before the fronts, so that it looks after they are gone
     sides: tuple[Side, Side],
     cargo: dict[str, Cargo],
     old: Image,

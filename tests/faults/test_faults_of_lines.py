@@ -103,7 +103,17 @@ def test_a_line_that_stays_silent_is_given_up(make_copying: MakeCopying, point: 
     copying.succeeds_again()
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if "index" in point.kinds], ids=str)
+CANCELLED = {
+    "source root", "source blob", "destination tag check", "destination blob", "destination fallback index",
+    "destination tag",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(point, marks=() if str(point) in CANCELLED else SLOW) for point in POINTS if "index" in point.kinds],
+    ids=str,
+)
 def test_a_copy_that_stalls_anywhere_is_cancelled_at_once(make_copying: MakeCopying, point: Point) -> None:
     copying = make_copying("index")
     stall, cancel = faults.Stall(), Cancel()

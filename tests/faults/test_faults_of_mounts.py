@@ -15,15 +15,25 @@ from tests.support.front import Action, Exchange
 
 pytestmark = pytest.mark.fault
 
+SLOW = pytest.mark.slow
 MOUNT = "mount=.*from=(single|index|several)"
 """From the source; not from itself, which asks whether the blob is there."""
+
+
+STRUCK = [
+    pytest.param(kind, times, id=f"{kind} {'once' if times else 'always'}", marks=SLOW if late else ())
+    for kind, times, late in (
+        ("single", 1, False), ("single", None, False), ("index", None, False), ("several", 1, False),
+        ("index", 1, True), ("several", None, True),
+    )
+]  # fmt: skip
 
 
 def unsupported(status: int) -> Action:
     return faults.error(status, "UNSUPPORTED")
 
 
-@pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
+@pytest.mark.parametrize(("kind", "times"), STRUCK)
 def test_mounts_that_are_refused_become_uploads(make_copying: MakeCopying, kind: str, times: int | None) -> None:
     copying = make_copying(kind, mount=True)
     rule = copying.destination.rule("POST", MOUNT, faults.refuse_mount(), times=times)
@@ -44,7 +54,7 @@ def test_mounts_that_are_refused_become_uploads(make_copying: MakeCopying, kind:
         ("single", 404),
         ("single", 405),
         ("index", 400),
-        pytest.param("several", 403, marks=pytest.mark.slow),
+        pytest.param("several", 403, marks=SLOW),
     ],
 )
 def test_mounts_that_are_an_error_become_uploads(make_copying: MakeCopying, kind: str, status: int) -> None:
@@ -58,7 +68,13 @@ def test_mounts_that_are_an_error_become_uploads(make_copying: MakeCopying, kind
     assert copied.result.copied > 0
 
 
-@pytest.mark.parametrize("name", TEMPORARY)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("cut before the response", "503 that says when") else SLOW)
+        for name in TEMPORARY
+    ],
+)
 def test_a_mount_that_fails_once_is_tried_again(make_copying: MakeCopying, name: str) -> None:
     copying = make_copying("single", mount=True)
     rule = copying.destination.rule("POST", MOUNT, TEMPORARY[name]())
@@ -67,7 +83,7 @@ def test_a_mount_that_fails_once_is_tried_again(make_copying: MakeCopying, name:
     assert rule.hits
 
 
-@pytest.mark.parametrize("kind", ["single", "index", pytest.param("several", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["single", "index", pytest.param("several", marks=SLOW)])
 def test_mounts_that_always_fail(make_copying: MakeCopying, kind: str) -> None:
     copying = make_copying(kind, mount=True)
     copying.destination.rule("POST", "mount=", faults.error(500), times=None)
@@ -83,7 +99,7 @@ def test_a_mount_that_never_answers_is_given_up(make_copying: MakeCopying) -> No
     copying.fails(TransportError, "destination")
 
 
-@pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
+@pytest.mark.parametrize(("kind", "times"), STRUCK)
 def test_mounts_that_are_claimed_but_never_happened_are_repaired(
     make_copying: MakeCopying, kind: str, times: int | None
 ) -> None:
@@ -106,7 +122,7 @@ def lacks_a_layer(exchange: Exchange) -> None:
     faults.missing_blob(digest or "sha256:" + "0" * 64)(exchange)
 
 
-@pytest.mark.parametrize("mount", [False, True], ids=["across", "within"])
+@pytest.mark.parametrize("mount", [False, pytest.param(True, marks=SLOW)], ids=["across", "within"])
 def test_a_manifest_that_is_refused_once_for_a_blob_is_put_again(
     make_copying: MakeCopying, kind: str, mount: bool
 ) -> None:
@@ -117,7 +133,7 @@ def test_a_manifest_that_is_refused_once_for_a_blob_is_put_again(
     assert rule.hits
 
 
-@pytest.mark.parametrize("kind", ["single", "index", pytest.param("several", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["single", "index", pytest.param("several", marks=SLOW)])
 def test_a_manifest_that_is_always_refused_for_a_blob(make_copying: MakeCopying, kind: str) -> None:
     copying = make_copying(kind)
     copying.destination.rule("PUT", TAG if kind == "single" else BY_DIGEST, lacks_a_layer, times=None)

@@ -15,6 +15,8 @@ from tests.support.front import Action, Exchange
 
 pytestmark = pytest.mark.fault
 
+SLOW = pytest.mark.slow
+
 
 def _entries(copying: Copying) -> list[dict[str, object]]:
     """The children of the image's own index, as they are listed there."""
@@ -27,24 +29,17 @@ def _entries(copying: Copying) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     "answer",
     [
-        faults.respond(200, b"<html>welcome</html>", {"Content-Type": "text/html"}),
-        faults.respond(200, b""),
-        faults.error(405, "UNSUPPORTED"),
-        faults.error(400, "UNSUPPORTED"),
-        faults.respond(501),
-        faults.error(404, "MANIFEST_UNKNOWN"),
-        listing(),
-        listing({"mediaType": images.OCI_MANIFEST, "digest": "sha256:" + "0" * 64, "size": 7}),
-    ],
-    ids=[
-        "a page",
-        "nothing",
-        "405",
-        "400",
-        "501",
-        "404 of the subject",
-        "an empty list",
-        "something that is not there",
+        pytest.param(faults.respond(200, b"<html>welcome</html>", {"Content-Type": "text/html"}), id="a page"),
+        pytest.param(listing(), id="an empty list"),
+        pytest.param(
+            listing({"mediaType": images.OCI_MANIFEST, "digest": "sha256:" + "0" * 64, "size": 7}),
+            id="something that is not there",
+        ),
+        pytest.param(faults.error(405, "UNSUPPORTED"), id="405"),
+        pytest.param(faults.respond(200, b""), id="nothing", marks=SLOW),
+        pytest.param(faults.error(400, "UNSUPPORTED"), id="400", marks=SLOW),
+        pytest.param(faults.respond(501), id="501", marks=SLOW),
+        pytest.param(faults.error(404, "MANIFEST_UNKNOWN"), id="404 of the subject", marks=SLOW),
     ],
 )
 def test_what_is_attached_is_found_whatever_the_api_says(make_copying: MakeCopying, answer: Action) -> None:

@@ -39,7 +39,7 @@ def test_a_tag_that_is_immutable_and_holds_another_image(make_copying: MakeCopyi
     assert isinstance(error, LiftlockError)
     assert f"{repository}" in str(error)
     assert "does not let it be replaced" in str(error)
-    copying._tags_are_as_they_were(error)
+    copying.tags_are_as_they_were(error)
     copying.succeeds_again()
 
 
@@ -94,7 +94,7 @@ def test_a_tag_that_somebody_else_moves_at_the_same_moment(make_copying: MakeCop
     assert rule.hits
     assert isinstance(error, LiftlockError)
     assert "another" in f"{error} {error.hint}" or "was set to" in str(error)
-    copying._tags_are_as_they_were(error)
+    copying.tags_are_as_they_were(error)
     copying.succeeds_again()
 
 
@@ -115,8 +115,8 @@ def test_tags_that_moved_are_put_back_when_one_cannot(make_copying: MakeCopying,
 
     error = copying.run()
     assert isinstance(error, LiftlockError)
-    copying._tags_are_as_they_were(error)
-    stable = {each: copying._held(each, "stable") for each in copying.repositories.values()}
+    copying.tags_are_as_they_were(error)
+    stable = {each: copying.holds(each, "stable") for each in copying.repositories.values()}
     assert stable == {each: copying.before[each, "stable"] for each in copying.repositories.values()}
     copying.succeeds_again()
 
@@ -140,8 +140,8 @@ def test_a_new_tag_is_removed_where_the_registry_does_that(make_copying: MakeCop
     assert error.exit_code == 4
     assert "tags that had moved were put back" in error.hint
     for each in copying.repositories.values():
-        assert copying._held(each, "stable") == copying.before[each, "stable"]
-        assert copying._held(each, "v1") is None
+        assert copying.holds(each, "stable") == copying.before[each, "stable"]
+        assert copying.holds(each, "v1") is None
     assert not copying.journals()
 
 
@@ -158,8 +158,8 @@ def test_a_tag_that_is_stored_as_something_else_does_not_stay_so(make_copying: M
     assert rule.hits == 2
     assert isinstance(error, LiftlockError)
     assert "was stored as" in str(error)
-    copying._tags_are_as_they_were(error)
-    assert copying._held(repository, "stable") == copying.before[repository, "stable"]
+    copying.tags_are_as_they_were(error)
+    assert copying.holds(repository, "stable") == copying.before[repository, "stable"]
     copying.succeeds_again()
 
 
@@ -169,7 +169,7 @@ def test_a_registry_that_always_says_a_wrong_digest_of_tags(make_copying: MakeCo
 
     error = copying.run()
     assert isinstance(error, LiftlockError)
-    copying._tags_are_as_they_were(error)
+    copying.tags_are_as_they_were(error)
     copying.succeeds_again()
 
 
@@ -189,7 +189,7 @@ def test_a_read_back_that_fails_for_good(make_copying: MakeCopying) -> None:
     error = copying.run()
     assert isinstance(error, LiftlockError)
     assert "look for manifest" in str(error)
-    copying._tags_are_as_they_were(error)
+    copying.tags_are_as_they_were(error)
     copying.succeeds_again()
 
 
@@ -202,5 +202,5 @@ def test_old_content_that_is_gone_cannot_be_put_back_and_is_said(make_copying: M
 
     error = copying.run()
     assert isinstance(error, (LiftlockError, RegistryError))
-    copying._tags_are_as_they_were(error)
+    copying.tags_are_as_they_were(error)
     copying.succeeds_again()

@@ -21,21 +21,40 @@ EVIL = Path("/tmp/liftlock-evil.tar")
 CODES = {1, 2, 5, 6}
 """Failed, not understood, not found, conflict: with a hostile file, nobody is refused or denied."""
 
-PUBLISHED = {
+COPIED = {
     "symlink_leaves_the_archive",
+    "hardlink_leaves_the_archive",
+    "layer_path_leaves_the_archive",
     "member_name_leaves_the_archive",
+    "member_name_is_absolute",
     "config_is_a_link_out",
+    "links_in_a_cycle",
+    "layer_is_a_device",
+    "duplicate_layer_entries",
     "duplicate_layer_the_last_is_wrong",
     "layer_is_not_what_the_config_says",
     "manifest_is_deeply_nested",
     "cut_in_a_member",
+    "cut_in_a_header",
+    "size_beyond_64_bits",
+    "sparse_member_of_gnu",
     "sparse_member_is_a_bomb",
-    "layer_unpacks_to_32_gib",
     "gzip_is_cut",
+    "oci_digest_leaves_the_archive",
     "oci_blob_is_not_what_its_name_says",
     "oci_blob_is_a_link_out",
 }
-"""One of each sort, for the ordinary run: publishing loads more."""
+"""Some of each sort, for the ordinary run; each archive is met by the tests of what reads it as well."""
+
+PUBLISHED = {
+    "symlink_leaves_the_archive",
+    "member_name_leaves_the_archive",
+    "layer_is_not_what_the_config_says",
+    "sparse_member_is_a_bomb",
+    "gzip_is_cut",
+    "oci_blob_is_not_what_its_name_says",
+}
+"""Fewer: publishing loads more."""
 
 
 class Place:
@@ -89,7 +108,11 @@ def no_tags(layout: Path) -> None:
     assert not [path for path in layout.rglob("*") if path.name.endswith(".partial")]
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=str)
+@pytest.mark.parametrize(
+    "hostile",
+    [pytest.param(each, marks=() if each.name in COPIED else pytest.mark.slow) for each in HOSTILE],
+    ids=str,
+)
 def test_copied_into_a_layout(tmp_path: Path, hostile: Hostile) -> None:
     place = Place(tmp_path, hostile)
     reference = REFERENCE if hostile.kind == "docker-archive" else "1.0"
@@ -112,7 +135,8 @@ def test_copied_into_a_layout(tmp_path: Path, hostile: Hostile) -> None:
 def test_published(tmp_path: Path, hostile: Hostile) -> None:
     place = Place(tmp_path, hostile)
     (place.work / "liftlock.yaml").write_text(
-        "pipeline: app\nimages: [web]\nstore: ./artifacts\nstages: [{name: dev, to: 'oci:stages/{image}', tags: [v1]}]\n"
+        "pipeline: app\nimages: [web]\nstore: ./artifacts\n"
+        "stages: [{name: dev, to: 'oci:stages/{image}', tags: [v1]}]\n"
     )
     before = {"hostile.tar", "liftlock.yaml"}
 
@@ -133,7 +157,13 @@ def test_published(tmp_path: Path, hostile: Hostile) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["layer_is_not_what_the_config_says", "cut_in_a_member", "gzip_is_cut", "oci_blob_is_missing"]
+    "name",
+    [
+        "layer_is_not_what_the_config_says",
+        "oci_blob_is_missing",
+        pytest.param("cut_in_a_member", marks=pytest.mark.slow),
+        pytest.param("gzip_is_cut", marks=pytest.mark.slow),
+    ],
 )
 def test_copied_into_a_registry(tmp_path: Path, registry: Registry, repo: str, name: str) -> None:
     hostile = next(each for each in HOSTILE if each.name == name)

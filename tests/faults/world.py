@@ -9,6 +9,7 @@ same copy without the fault succeeds without sending again what had arrived.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import traceback
 import urllib.parse
@@ -119,9 +120,14 @@ def content(registry: Registry, repository: str, reference: str) -> Held:
             index = remote.get_manifest(registry, repository, tag)
             assert index is not None
             seen.pop(index.digest, None)
-            entries = json.loads(index.raw)["manifests"]
-            listed[digest] = sorted((entry["digest"], entry.get("artifactType", "")) for entry in entries)
+            listed[digest] = _listed(index.raw)
     return seen, listed
+
+
+def _listed(index: bytes) -> list[tuple[str, str]]:
+    """Digest and artifact type of what a fallback index lists."""
+    entries = json.loads(index)["manifests"]
+    return sorted((entry["digest"], entry.get("artifactType", "")) for entry in entries)
 
 
 @dataclass
@@ -196,7 +202,7 @@ class Copying:
                 outcome: Outcome = copy(session, [want(pair, tags=("stable",)) for pair in pairs], self.options)
         except LiftlockError as error:
             outcome = error
-        self._leaks_no_credentials()
+        self.leaks_no_credentials()
         self._says_no_secret(outcome)
         self._continues_no_upload()
         assert not list(self.temporary.iterdir())
@@ -219,7 +225,7 @@ class Copying:
         assert type(error) is kind, repr(error)
         assert error.side == side, repr(error)
         self._is_named(error, side, names)
-        self._tags_are_as_they_were(error)
+        self.tags_are_as_they_were(error)
         if again:
             self.succeeds_again()
         return error
@@ -232,7 +238,10 @@ class Copying:
         for side in self.sides:
             side.tokens.answer_always(None)
         self.forget()
-        self.survives()
+        outcome = self.run()
+        if isinstance(outcome, LiftlockError):
+            raise outcome
+        self.is_stored()
         for put in self.destination.find("PUT", UPLOAD):
             repository = put.path.removeprefix("/v2/").partition("/blobs/")[0]
             assert _parameter(put, "digest") not in arrived[repository], f"sent again: {put}"
@@ -240,23 +249,37 @@ class Copying:
     # --- what has to hold --------------------------------------------------------------------------------------------
 
     def is_complete(self) -> None:
-        """Every tag holds the source's digest, and everything below and beside it is there, to the byte."""
+        """Every tag holds the source's digest, and everything below and beside it is given out, to the byte."""
+        self.is_stored()
+        for name, repository in self.repositories.items():
+            assert content(self.registry, repository, self.cargo.images[name].digest) == self.cargo.held[name]
+
+    def is_stored(self) -> None:
+        """The same, seen in the registry's storage: much quicker than asking for it all."""
         for name, repository in self.repositories.items():
             for tag in ("v1", "stable"):
-                assert self._held(repository, tag) == self.cargo.images[name].digest
-            found, listed = content(self.registry, repository, self.cargo.images[name].digest)
-            assert (found, listed) == self.cargo.held[name]
+                assert self.holds(repository, tag) == self.cargo.images[name].digest
+            stored, (found, listed) = self._stored(repository), self.cargo.held[name]
+            links = {link.read_text() for link in stored.glob("_*/**/sha256/*/link")}
+            assert set(found) <= links
+            for digest, size in found.items():
+                data = self.registry.blob_path(digest).read_bytes()
+                assert (len(data), "sha256:" + hashlib.sha256(data).hexdigest()) == (size, digest)
+            for subject, entries in listed.items():
+                index = self.holds(repository, images.fallback_tag(subject))
+                assert index is not None
+                assert _listed(self.registry.blob_path(index).read_bytes()) == entries
         assert not self.journals()
 
     def journals(self) -> list[Path]:
         """What is written down of tags whose moves are not finished."""
         return list((self.home / ".local" / "state" / "liftlock").glob("copies/*"))
 
-    def _tags_are_as_they_were(self, error: LiftlockError) -> None:
+    def tags_are_as_they_were(self, error: LiftlockError) -> None:
         said = f"{error}\n{error.hint}"
         moved = []
         for (repository, tag), old in self.before.items():
-            now = self._held(repository, tag)
+            now = self.holds(repository, tag)
             if now != old:
                 moved.append(f"{repository}:{tag}")
                 assert f"{repository}:{tag}" in said, f"moved without a word: {repository}:{tag}; {said}"
@@ -276,7 +299,7 @@ class Copying:
         ours = list(self.repositories.values()) if side == "destination" else []
         assert any(repository in said for repository in (*theirs, *ours)), said
 
-    def _leaks_no_credentials(self) -> None:
+    def leaks_no_credentials(self) -> None:
         """What one side was told never reached the other, and nothing reached another host."""
         told = {id(front): set[str]() for front in self.fronts}
         for front, side in zip((self.source, self.destination), self.sides, strict=True):
@@ -318,7 +341,7 @@ class Copying:
     def _stored(self, repository: str) -> Path:
         return self.registry.folder / "data" / "docker" / "registry" / "v2" / "repositories" / repository
 
-    def _held(self, repository: str, tag: str) -> str | None:
+    def holds(self, repository: str, tag: str) -> str | None:
         link = self._stored(repository) / "_manifests" / "tags" / tag / "current" / "link"
         return link.read_text() if link.exists() else None
 
