@@ -13,7 +13,6 @@ from binascii import a2b_base64
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from liftlock.auth.credential_helper import is_name
 from liftlock.auth.secret import IDENTITY_TOKEN_USER, Credential, Secret
 from liftlock.errors import ConfigError
 from liftlock.oci.reference import DOCKER_HUB
@@ -151,6 +150,8 @@ class AuthFile:
     def _name(self, key: str, value: object) -> str:
         if value is None or value == "":
             return ""
+        from liftlock.auth.credential_helper import is_name  # few files name one
+
         if not isinstance(value, str) or not is_name(value):
             raise ConfigError(
                 f"{key!r} does not name a credential helper",

@@ -17,7 +17,6 @@ import os
 from collections.abc import Mapping
 from threading import Lock
 
-from liftlock.auth import credential_helper
 from liftlock.auth.files import AuthFile, registry_key, server_name
 from liftlock.auth.secret import Credential, Secret
 from liftlock.errors import ConfigError
@@ -81,6 +80,8 @@ class Keychain:
     def _ask(self, helper: str, registry: str) -> Credential | None:
         key = (helper, server_name(registry))
         if key not in self._helped:
+            from liftlock.auth import credential_helper
+
             self._helped[key] = credential_helper.get(*key, self._env)
         return self._helped[key]
 

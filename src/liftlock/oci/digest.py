@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Self
 
 from liftlock.errors import CorruptContent
@@ -70,6 +69,8 @@ class Hasher:
     __slots__ = ("_algorithm", "_hash", "size")
 
     def __init__(self, algorithm: str = "sha256") -> None:
+        import hashlib  # loads OpenSSL: 3 ms, in which a request could be on its way already
+
         self._algorithm = algorithm
         self._hash: _Hash = hashlib.sha256() if algorithm == "sha256" else hashlib.new(algorithm)
         self.size = 0

@@ -1,6 +1,7 @@
-"""The values that pass between survey, plan and execute. All immutable; targets are named, never held."""
+"""The values that pass between survey, plan and execute. All immutable; targets are named, never held.
 
-from __future__ import annotations
+Annotations are not postponed here: `NamedTuple` would compile every one of them at every start.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol

@@ -65,6 +65,13 @@ def survey(
     )
 
 
+def _load() -> None:
+    """Load what the first answers will need, while they are on their way."""
+    import hashlib  # noqa: F401
+
+    import liftlock.transfer.execute  # noqa: F401
+
+
 def _refuse_contradictions(requests: Sequence[CopyRequest]) -> None:
     seen: dict[tuple[str, str], CopyRequest] = {}
     for request in requests:
@@ -103,7 +110,7 @@ class _Surveyor:
         for (source, reference), sharing in fetch.items():
             metered = self.targets.open(source).metered and not self.options.platforms
             first.append(partial(self._source_digest if metered else self._source_root, source, reference, sharing))
-        self._run(first)
+        self._run([*first, _load] if first else ())
         second: list[Callable[[], None]] = []
         for image in self.images:
             if image.root is None and self._needs_root(image):
