@@ -169,3 +169,26 @@ def test_a_fallback_index_that_loses_what_is_written(make_copying: MakeCopying) 
     error = copying.fails(Conflict, "destination")
     assert rule.hits > 1
     assert "while it was updated" in str(error) or "changed" in str(error)
+
+
+def test_beside_an_api_a_fallback_tag_may_be_anything(make_copying: MakeCopying) -> None:
+    """Synthetic: the front is the API that distribution 2.8 lacks."""
+    copying = make_copying("index")
+    image = copying.cargo.images["web"]
+    sizes, attached = copying.cargo.held["web"]
+
+    def api(exchange: Exchange) -> None:
+        subject = exchange.request.path.rpartition("/")[2]
+        entries = [
+            {"mediaType": images.OCI_MANIFEST, "digest": digest, "size": sizes[digest], "artifactType": kind}
+            for digest, kind in attached.get(subject, [])
+        ]
+        listing(*entries)(exchange)
+
+    raw = images.read_blob(image.layout, image.platforms[0].manifest.digest)
+    other = faults.respond(200, raw, {"Content-Type": images.OCI_MANIFEST})
+    copying.source.rule("GET", REFERRERS, api, times=None)
+    rule = copying.source.rule("GET", FALLBACK, other, times=None)
+
+    copying.survives()
+    assert rule.hits
