@@ -30,7 +30,7 @@ progress_option = click.option(
 
 @click.group(context_settings=SETTINGS)
 def artifact() -> None:
-    """Publish what a build made, and look at what was published."""
+    """Publish what a build made, and look at it."""
 
 
 @artifact.command(

@@ -21,26 +21,14 @@ TABLE = {
     "digest": Entry("liftlock.cli.digest:digest", "Print the digest that a tag names.", IMAGES),
     "tag": Entry("liftlock.cli.tag:tag", "Give an image further tags in its own repository.", IMAGES),
     "delete": Entry("liftlock.cli.delete:delete", "Delete a tag, or an image by its digest.", IMAGES),
-    "artifact": Entry(
-        "liftlock.cli.artifact:artifact", "Publish what a build made, and look at what was published.", RELEASES
-    ),
-    "release": Entry(
-        "liftlock.cli.release:release", "Make releases of published artifacts, and look at them.", RELEASES
-    ),
+    "artifact": Entry("liftlock.cli.artifact:artifact", "Publish what a build made, and look at it.", RELEASES),
+    "release": Entry("liftlock.cli.release:release", "Make releases of published artifacts.", RELEASES),
     "promote": Entry("liftlock.cli.promote:promote", "Take a release into a stage.", RELEASES),
-    "status": Entry(
-        "liftlock.cli.status:status", "Show which release is in which stage, and where each may go next.", RELEASES
-    ),
-    "trace": Entry(
-        "liftlock.cli.trace:trace",
-        "Tell where an image came from, and where it went: build, commit, stages, tags.",
-        RELEASES,
-    ),
+    "status": Entry("liftlock.cli.status:status", "Show which release is in which stage.", RELEASES),
+    "trace": Entry("liftlock.cli.trace:trace", "Tell where an image came from, and where it went.", RELEASES),
     "validate": Entry("liftlock.cli.validate:validate", "Check a pipeline file.", RELEASES),
     "schema": Entry("liftlock.cli.schema:schema", "Print the JSON Schema of a pipeline file, for editors.", RELEASES),
-    "demo": Entry(
-        "liftlock.cli.demo:demo", "Promote a small application through three stages, in a folder of its own.", RELEASES
-    ),
+    "demo": Entry("liftlock.cli.demo:demo", "Promote a small application through three stages.", RELEASES),
     "login": Entry("liftlock.cli.login:login", "Store credentials for a registry.", REGISTRIES),
     "logout": Entry("liftlock.cli.logout:logout", "Remove the stored credentials of a registry.", REGISTRIES),
     "completion": Entry("liftlock.cli.completion:completion", "Print a shell's completion script.", SHELL),

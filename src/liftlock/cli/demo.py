@@ -49,7 +49,7 @@ stages:
 @click.command(cls=Verb, examples=("liftlock demo", "liftlock demo --keep demo"))
 @click.option("--keep", metavar="DIR", help="Work in this new folder and leave it there, to look at and play with.")
 def demo(keep: str | None) -> None:
-    """Promote a small application through three stages, in a folder of its own.
+    """Promote a small application through three stages.
 
     A docker-save tar with two images is made, published, released, and promoted to dev, test and prod, which here are
     OCI layouts. Nothing is needed but Liftlock; nothing outside the folder is touched.

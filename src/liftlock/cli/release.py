@@ -24,7 +24,7 @@ __all__ = ["release"]
 
 @click.group(context_settings=SETTINGS)
 def release() -> None:
-    """Make releases of published artifacts, and look at them."""
+    """Make releases of published artifacts."""
 
 
 @release.command(cls=Verb, examples=("liftlock release create 42", "liftlock release create 42 --var region=eu"))

@@ -29,7 +29,7 @@ MARKS = {"here": "●", "was here": "○", "ready": "▶", "running": "…", "qu
 @debug_option
 @pass_invocation
 def status(invocation: Invocation, everything: bool, file: str | None) -> None:
-    """Show which release is in which stage, and where each may go next."""
+    """Show which release is in which stage."""
     from liftlock.services.project import Project
     from liftlock.services.status import status as look
 

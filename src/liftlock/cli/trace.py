@@ -32,7 +32,7 @@ WHEN = "%Y-%m-%d %H:%M:%S"
 @network_options
 @pass_invocation
 def trace(invocation: Invocation, image: str, file: str | None) -> None:
-    """Tell where an image came from, and where it went: build, commit, stages, tags.
+    """Tell where an image came from, and where it went.
 
     An image is asked for its digest first. What is told is what is recorded here.
     """
