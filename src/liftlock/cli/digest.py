@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from liftlock.cli import images as action
 from liftlock.cli.invocation import Invocation, pass_invocation
 from liftlock.cli.lazy import Verb
 from liftlock.cli.options import network_options, output_option
-from liftlock.cli.output import document, line
 
 __all__ = ["digest"]
 
@@ -21,11 +21,4 @@ EXAMPLES = ("liftlock digest prod.example/app:1.4",)
 @pass_invocation
 def digest(invocation: Invocation, image: str) -> None:
     """Print the digest that a tag names."""
-    from liftlock.services import images
-
-    with invocation.session() as session:
-        found = images.digest(session, image)
-    if invocation.output == "json":
-        document("Digest", found.to_json())
-    else:
-        line(found.digest)
+    action.digest(invocation, image)

@@ -6,12 +6,10 @@ import _thread
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Literal
-
-import click
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 
 from liftlock.cli.output import count
 from liftlock.transfer.events import Cancel
@@ -21,6 +19,9 @@ if TYPE_CHECKING:
     from liftlock.transport.client import Transport
 
 __all__ = ["Format", "Invocation", "pass_invocation"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Format = Literal["text", "json", "ndjson"]
 
@@ -98,5 +99,8 @@ def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
-"""Gives a command its `Invocation` as first argument."""
+def pass_invocation(command: Callable[Concatenate[Invocation, P], R]) -> Callable[P, R]:
+    """Give a click command its `Invocation` as first argument."""
+    import click  # whoever needs this has it
+
+    return click.make_pass_decorator(Invocation, ensure=True)(command)

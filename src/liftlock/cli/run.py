@@ -13,13 +13,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-from click.exceptions import Abort, Exit, NoArgsIsHelpError
-
-from liftlock.cli.commands import liftlock
 from liftlock.cli.invocation import Format, Invocation
 from liftlock.cli.output import printable
-from liftlock.errors import ConfigError, LiftlockError, RegistryError
+from liftlock.cli.plain import read
+from liftlock.errors import ConfigError, LiftlockError, RegistryError, UsageError
 
 if TYPE_CHECKING:
     from liftlock.transport.client import Transport
@@ -35,34 +32,56 @@ def run(arguments: Sequence[str], begun: Transport | None = None) -> int:
     if instruction:
         from click.shell_completion import shell_complete
 
+        from liftlock.cli.commands import liftlock
+
         return shell_complete(liftlock, {}, "liftlock", COMPLETION_VARIABLE, instruction)
     invocation = Invocation(begun)
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A locale that lacks a character is no reason to fail.
             sys.stdout.reconfigure(errors="backslashreplace")
-        code = _invoke(arguments, invocation)
+        plain = read(arguments)
+        code = 0
+        if plain is not None:
+            plain(invocation)
+        else:
+            code = _by_click(arguments, invocation)
         sys.stdout.flush()
     except BrokenPipeError:
         # `liftlock ls … | head` is no failure worth words; the code is what a shell shows for SIGPIPE.
         return 128 + signal.SIGPIPE
-    except (KeyboardInterrupt, Abort):
+    except KeyboardInterrupt:
         sys.stderr.write("\n")
         return 128 + signal.SIGINT
     except Exception as error:  # noqa: BLE001 - the last place where an error can still be told in one sentence
-        if isinstance(error, click.UsageError) and invocation.output == "text":
-            # Click reads options only once it knows all of them.
-            invocation.output = _output(arguments)
         return _fail(error, invocation)
     return code
 
 
-def _invoke(arguments: Sequence[str], invocation: Invocation) -> int:
+def _by_click(arguments: Sequence[str], invocation: Invocation) -> int:
+    """Let click run the command; the exit code. What click says of wrong arguments becomes our `UsageError`."""
+    from click.exceptions import Abort, ClickException, Exit, NoArgsIsHelpError
+
+    from liftlock.cli.commands import liftlock
+
     try:
         with liftlock.make_context("liftlock", list(arguments), obj=invocation) as context:
             liftlock.invoke(context)
     except Exit as stop:
         return stop.exit_code
+    except Abort:
+        raise KeyboardInterrupt from None
+    except NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except ClickException as error:
+        invocation.debug = False  # nobody wants the traceback of a typing mistake
+        if invocation.output == "text":
+            # Click reads options only once it knows all of them.
+            invocation.output = _output(arguments)
+        where = getattr(error, "ctx", None)
+        hint = f"{where.command_path} --help shows how it is written" if where else ""
+        raise UsageError(error.format_message(), hint=hint) from None
     return 0
 
 
@@ -76,19 +95,17 @@ def _output(arguments: Sequence[str]) -> Format:
 
 
 def _fail(error: Exception, invocation: Invocation) -> int:
-    if invocation.debug and not isinstance(error, click.ClickException):
+    if invocation.debug:
         import traceback
 
         traceback.print_exception(error)
     failure = _described(error)
-    if invocation.signal and not isinstance(error, click.ClickException):
+    if invocation.signal:
         failure["exitCode"] = 128 + invocation.signal
     if invocation.output != "text":
         import json
 
         sys.stderr.write(f"{json.dumps({'apiVersion': 'liftlock/v1', 'kind': 'Error', **failure})}\n")
-    elif isinstance(error, NoArgsIsHelpError):
-        error.show()
     else:
         lines = f"error: {error if isinstance(error, LiftlockError) else failure['message']}".splitlines()
         if failure.get("hint"):
@@ -107,10 +124,6 @@ def _described(error: Exception) -> dict[str, Any]:
         if isinstance(error, RegistryError):
             failure |= {"status": error.status, "codes": list(error.codes)}
         return failure
-    if isinstance(error, click.ClickException):
-        failure = {"code": "usage", "exitCode": error.exit_code, "message": error.format_message()}
-        context = getattr(error, "ctx", None)
-        return failure | ({"hint": f"{context.command_path} --help shows how it is written"} if context else {})
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return {"code": "failed", "exitCode": 1, "message": f"{where}{error.strerror or type(error).__name__}"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from liftlock.cli import images as action
 from liftlock.cli.invocation import Invocation, pass_invocation
 from liftlock.cli.lazy import Verb
 from liftlock.cli.options import network_options, output_option
-from liftlock.cli.output import document, fields
 
 __all__ = ["tag"]
 
@@ -28,11 +28,4 @@ def tag(invocation: Invocation, image: str, tags: tuple[str, ...]) -> None:
 
     Nothing is copied. To tag in another repository, use liftlock copy.
     """
-    from liftlock.services import images
-
-    with invocation.session() as session:
-        tagged = images.tag(session, image, tags)
-    if invocation.output == "json":
-        document("Tagged", tagged.to_json())
-    else:
-        fields([("digest", tagged.digest), ("image", tagged.name), ("tags", ", ".join(tagged.tags))])
+    action.tag(invocation, image, tags)
