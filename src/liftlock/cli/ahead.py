@@ -1,7 +1,7 @@
 """Opens connections before the command line is understood.
 
-Importing click takes as long as opening a connection to a registry: done at the same time, only one of both is waited
-for. Nothing is sent; a connection that turns out not to be needed is closed with the others.
+Loading the rest of the program takes as long as opening a connection to a registry: done at the same time, only one of
+both is waited for. Nothing is sent; a connection that turns out not to be needed is closed with the others.
 """
 
 from __future__ import annotations
