@@ -104,17 +104,12 @@ def started(
 
 def loaded_modules(*arguments: str | Path, home: Path | None = None) -> set[str]:
     """The modules that a run of `liftlock` has loaded when it ends well."""
+    # Not after the run: the command leaves by `os._exit`, but not without the functions of `atexit`.
     program = (
-        "import runpy, sys\n"
+        "import atexit, runpy, sys\n"
         "sys.argv = ['liftlock', *sys.argv[1:]]\n"
-        "code = 0\n"
-        "try:\n"
-        "    runpy.run_module('liftlock', run_name='__main__')\n"
-        "except SystemExit as end:\n"
-        "    code = end.code or 0\n"
-        "if not code:\n"
-        "    print(*sorted(sys.modules), sep='\\n', file=sys.stderr)\n"
-        "sys.exit(code)\n"
+        "atexit.register(lambda: print(*sorted(sys.modules), sep='\\n', file=sys.stderr, flush=True))\n"
+        "runpy.run_module('liftlock', run_name='__main__')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],

@@ -35,6 +35,7 @@ def test_reads_results() -> None:
 
 def test_looks_into_a_run() -> None:
     assert {"sys", "liftlock"} <= loaded_modules("--version")
+    assert {"sys", "liftlock", "click"} <= loaded_modules("--help")
 
 
 def test_what_is_left_running_is_ended() -> None:
