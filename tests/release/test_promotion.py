@@ -14,10 +14,11 @@ from liftlock.errors import Conflict, NotFound, RefusedError, UsageError
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.release.artifact import Artifact
-from liftlock.release.pipeline import Pipeline, Stage
+from liftlock.release.pipeline import Pipeline
 from liftlock.release.promotion import Attempt, Decision, Ended, Event, Execution, Promotion, Queued, Started, apply
 from liftlock.release.release import Release
 from liftlock.release.rules import admit, choose, current, has_succeeded, next_stages, unmet
+from liftlock.release.stage import Stage
 from liftlock.release.template import Template
 
 NOW = dt.datetime(2031, 5, 6, 12, tzinfo=dt.UTC)
@@ -25,7 +26,7 @@ ENDS = [each for each in Execution if each.ended]
 
 
 def stage(name: str, *after: str) -> Stage:
-    return Stage(name=name, after=after, to=Template(text=f"registry.example/{name}"), tags=(Template(text="x"),))
+    return Stage(name=name, after=after, to=(Template(text=f"registry.example/{name}"),), tags=(Template(text="x"),))
 
 
 # dev → test → prod, and dev → scan → prod

@@ -14,8 +14,9 @@ from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.oci.reference import Reference, is_tag
 from liftlock.release.artifact import Artifact
-from liftlock.release.pipeline import Pipeline, Stage
+from liftlock.release.pipeline import Pipeline
 from liftlock.release.release import Release, sources
+from liftlock.release.stage import Stage
 from liftlock.release.template import Template
 
 NOON = dt.datetime(2031, 5, 6, 12, tzinfo=dt.UTC)
@@ -42,7 +43,7 @@ def pipeline(
 ) -> Pipeline:
     stage = Stage(
         name="dev",
-        to=Template(text=to, path="liftlock.yaml", line=7),
+        to=(Template(text=to, path="liftlock.yaml", line=7),),
         tags=tuple(Template(text=tag, path="liftlock.yaml", line=8) for tag in tags or ("{build}",)),
     )
     return Pipeline(

@@ -13,7 +13,8 @@ from liftlock.pipeline.document import MAX_BYTES, Document, Unquoted, parse
 from liftlock.pipeline.model import NOT_YET, PipelineFile, RegistryKeys, StageKeys
 from liftlock.release.check import Place, flaws
 from liftlock.release.names import IMAGE_NAME, NAME, VARIABLE_NAME, suggestion
-from liftlock.release.pipeline import Pipeline, RegistryOptions, Stage
+from liftlock.release.pipeline import Pipeline, RegistryOptions
+from liftlock.release.stage import Stage
 from liftlock.release.template import Template
 
 __all__ = ["DEFAULT_FILE", "load", "read"]
@@ -78,7 +79,7 @@ def _pipeline(keys: PipelineFile, document: Document) -> Pipeline:
             Stage(
                 name=stage.name,
                 after=tuple(stage.after),
-                to=template(stage.to, "stages", at, "to"),
+                to=(template(stage.to, "stages", at, "to"),),
                 tags=tuple(template(tag, "stages", at, "tags", number) for number, tag in enumerate(stage.tags)),
             )
             for at, stage in enumerate(keys.stages)

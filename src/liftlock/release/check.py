@@ -10,8 +10,9 @@ from typing import NamedTuple
 from liftlock.errors import UsageError
 from liftlock.oci.reference import Reference
 from liftlock.release.names import VARIABLE_NAME, is_clean, suggestion
-from liftlock.release.pipeline import Pipeline, Stage
+from liftlock.release.pipeline import Pipeline
 from liftlock.release.place import parse_place, parse_source, parse_tag
+from liftlock.release.stage import Stage
 from liftlock.release.template import Template, is_built_in
 
 __all__ = ["Flaw", "Place", "flaws", "variable_flaw"]
@@ -100,10 +101,11 @@ def _source(pipeline: Pipeline, source: Template) -> Iterator[Flaw]:
 
 
 def _texts(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[Flaw]:
-    yield from _shape(pipeline, stage.to, (*place, "to"), parse_place)
+    for position, to in enumerate(stage.to):
+        yield from _shape(pipeline, to, (*place, "to", position) if len(stage.to) > 1 else (*place, "to"), parse_place)
     for position, tag in enumerate(stage.tags):
         yield from _shape(pipeline, tag, (*place, "tags", position), parse_tag)
-    if len(pipeline.images) > 1 and "image" not in stage.to.variables:
+    if len(pipeline.images) > 1 and any("image" not in to.variables for to in stage.to):
         for position, tag in enumerate(stage.tags):
             if "image" not in tag.variables:
                 yield Flaw(

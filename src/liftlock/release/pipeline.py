@@ -1,9 +1,9 @@
-"""The definition: images, stages, and where each stage's images live."""
+"""The definition: images, registries, groups and stages; what a release takes a snapshot of."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,10 @@ from liftlock.errors import CorruptContent, NotFound
 from liftlock.oci.canonical import canonical_json
 from liftlock.oci.digest import Digest
 from liftlock.release.names import suggestion
+from liftlock.release.stage import Stage
 from liftlock.release.template import Template, is_built_in
 
-__all__ = ["PIPELINE_TYPE", "Pipeline", "RegistryOptions", "Stage"]
+__all__ = ["PIPELINE_TYPE", "Pipeline", "RegistryOptions"]
 
 PIPELINE_TYPE = "application/vnd.liftlock.pipeline.v1+json"
 """The snapshot's media type, part of the snapshot."""
@@ -26,18 +27,6 @@ class RegistryOptions:
     plain_http: bool = False
     ca_file: str = ""
     """A PEM file, as written: relative to the pipeline file's folder."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One level: where its images live, which tags move, and which stages come before."""
-
-    name: str
-    to: Template
-    """For each image, a repository (``registry/repository``) or a layout (``oci:folder``), without tag."""
-    tags: tuple[Template, ...]
-    after: tuple[str, ...] = ()
-    """The stages in which a release must have succeeded before it may come here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +44,8 @@ class Pipeline:
     registries: Mapping[str, RegistryOptions] = field(default_factory=dict)
     """By host, with port."""
     variables: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Persons, by the name of their group. A server takes them from its sign-in instead."""
 
     @property
     def id(self) -> Digest:
@@ -63,29 +54,22 @@ class Pipeline:
     @property
     def document(self) -> bytes:
         """The snapshot: canonical JSON (RFC 8785) of everything that was written, without where in the file it was."""
-        return canonical_json(
-            {
-                "mediaType": PIPELINE_TYPE,
-                "pipeline": self.name,
-                "images": self.images,
-                "store": self.store,
-                "source": self.source.text if self.source else "",
-                "registries": {
-                    host: {"plain-http": options.plain_http, "ca-file": options.ca_file}
-                    for host, options in self.registries.items()
-                },
-                "variables": dict(self.variables),
-                "stages": [
-                    {
-                        "name": stage.name,
-                        "after": stage.after,
-                        "to": stage.to.text,
-                        "tags": [tag.text for tag in stage.tags],
-                    }
-                    for stage in self.stages
-                ],
-            }
-        )
+        value: dict[str, Any] = {
+            "mediaType": PIPELINE_TYPE,
+            "pipeline": self.name,
+            "images": self.images,
+            "store": self.store,
+            "source": self.source.text if self.source else "",
+            "registries": {
+                host: {"plain-http": options.plain_http, "ca-file": options.ca_file}
+                for host, options in self.registries.items()
+            },
+            "variables": dict(self.variables),
+            "stages": [stage.to_json() for stage in self.stages],
+        }
+        if self.groups:
+            value["groups"] = {name: list(persons) for name, persons in self.groups.items()}
+        return canonical_json(value)
 
     @classmethod
     def parse(cls, document: bytes, expected: Digest) -> Pipeline:
@@ -114,16 +98,13 @@ class Pipeline:
                 for host, options in value["registries"].items()
             },
             variables=value["variables"],
-            stages=tuple(
-                Stage(
-                    name=stage["name"],
-                    after=tuple(stage["after"]),
-                    to=Template(text=stage["to"]),
-                    tags=tuple(Template(text=tag) for tag in stage["tags"]),
-                )
-                for stage in value["stages"]
-            ),
+            groups={name: tuple(persons) for name, persons in value.get("groups", {}).items()},
+            stages=tuple(Stage.from_json(stage) for stage in value["stages"]),
         )
+
+    def members(self, groups: Iterable[str]) -> frozenset[str]:
+        """The persons in any of these groups."""
+        return frozenset(person for group in groups for person in self.groups.get(group, ()))
 
     def stage(self, name: str) -> Stage:
         """The stage of this name; raises `NotFound` with the names there are."""
@@ -138,12 +119,12 @@ class Pipeline:
     @property
     def stage_variables(self) -> frozenset[str]:
         """Every variable that decides where a release goes: those of all stages' ``to`` and ``tags``."""
-        return frozenset(name for stage in self.stages for text in (stage.to, *stage.tags) for name in text.variables)
+        return frozenset(name for stage in self.stages for text in (*stage.to, *stage.tags) for name in text.variables)
 
     @property
     def undeclared(self) -> dict[str, Template]:
         """The variables that have to be given with ``--var``, each with a text that uses it."""
-        texts = [text for stage in self.stages for text in (stage.to, *stage.tags)]
+        texts = [text for stage in self.stages for text in (*stage.to, *stage.tags)]
         if self.source:
             texts.append(self.source)
         return {

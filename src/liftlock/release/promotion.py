@@ -1,7 +1,11 @@
 """One release going into one stage: its decision, its attempts, and the only steps that lead from one to the next.
 
-Two axes. The *decision* belongs to the promotion and is made once. The *execution* belongs to an attempt, and there is
-none before admission:
+Two axes. The *decision* belongs to the promotion and is made once:
+
+    waiting ──→ admitted | refused | expired | canceled | superseded
+
+Gates, approvals, a freeze, a hold and the queue are reasons for waiting (see `conditions`). The *execution*
+belongs to an attempt, and there is none before admission:
 
     queued ──→ running ──→ succeeded
        │          ├──────→ failed      a re-check before the tags said no
@@ -19,15 +23,40 @@ from dataclasses import dataclass, replace
 
 from liftlock.errors import Conflict
 from liftlock.oci.digest import Digest
+from liftlock.release.people import Actor
+from liftlock.release.stage import Trigger
 
-__all__ = ["Attempt", "Decision", "Ended", "Event", "Execution", "Promotion", "Queued", "Started", "apply"]
+__all__ = [
+    "Attempt",
+    "Decided",
+    "Decision",
+    "Ended",
+    "Event",
+    "Execution",
+    "Promotion",
+    "Queued",
+    "Started",
+    "apply",
+]
 
 
 class Decision(enum.Enum):
     """Whether a promotion may happen."""
 
+    WAITING = "waiting"
     ADMITTED = "admitted"
     REFUSED = "refused"
+    """Our rules said no, or an approver did."""
+    EXPIRED = "expired"
+    """Its conditions were not met in time."""
+    CANCELED = "canceled"
+    """Somebody took the request back."""
+    SUPERSEDED = "superseded"
+    """A later one went first, and the stage's queue keeps only the latest."""
+
+    @property
+    def made(self) -> bool:
+        return self is not Decision.WAITING
 
 
 class Execution(enum.Enum):
@@ -71,10 +100,18 @@ class Promotion:
     pipeline: str
     """The pipeline's name: the stages of all its snapshots are the same places."""
     stage: str
-    decision: Decision
-    decided_at: dt.datetime
+    requested_at: dt.datetime
+    requested_by: tuple[Actor, ...]
+    """Who asked. For an automatic promotion: those who published the artifact and wrote its commit."""
+    trigger: Trigger
+    """What asked."""
+    rollback: bool = False
+    decision: Decision = Decision.WAITING
+    decided_at: dt.datetime | None = None
     reason: str = ""
-    """Why it was refused."""
+    """Why it was decided so, where that is not obvious."""
+    successor: int | None = None
+    """The promotion that superseded it."""
     attempts: tuple[Attempt, ...] = ()
 
     @property
@@ -93,9 +130,24 @@ class Promotion:
         return next((each for each in reversed(self.attempts) if each.execution is Execution.SUCCEEDED), None)
 
     @property
+    def over(self) -> bool:
+        """Whether nothing more happens to it by itself."""
+        return self.unfinished is None if self.decision is Decision.ADMITTED else self.decision.made
+
+    @property
     def state(self) -> str:
         """One word for people: the last attempt's execution, else the decision."""
         return self.last.execution.value if self.last else self.decision.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The decision was made."""
+
+    at: dt.datetime
+    decision: Decision
+    reason: str = ""
+    successor: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +174,22 @@ class Ended:
     reason: str = ""
 
 
-Event = Queued | Started | Ended
+Event = Decided | Queued | Started | Ended
 
 
 def apply(promotion: Promotion, event: Event) -> Promotion:
     """The promotion after an event; raises `Conflict` when that event cannot follow what there is."""
     match event:
+        case Decided():
+            if promotion.decision.made or not event.decision.made:
+                raise _impossible(promotion, f"be {event.decision.value}")
+            return replace(
+                promotion,
+                decision=event.decision,
+                decided_at=event.at,
+                reason=event.reason,
+                successor=event.successor,
+            )
         case Queued():
             if promotion.decision is not Decision.ADMITTED or promotion.unfinished:
                 raise _impossible(promotion, "be tried again")

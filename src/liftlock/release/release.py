@@ -102,7 +102,7 @@ class Release:
         return release
 
     def destinations(self, stage: str) -> tuple[Destination, ...]:
-        """Where each image goes in a stage, in the pipeline's order of images.
+        """Where each image goes in a stage: target by target, in the pipeline's order of images.
 
         Raises `NotFound` for an unknown stage, and `ConfigError` (with file and line when the pipeline was read from
         a file) for a variable without a value, for a text that is no repository or tag once its variables are known,
@@ -112,22 +112,23 @@ class Release:
         values = self._values()
         found: list[Destination] = []
         taken: dict[str, str] = {}
-        for name in self.pipeline.images:
-            here = {**values, "image": name}
-            destination = Destination(
-                image=name,
-                content=self.artifact.images[name],
-                target=chosen.to.resolve(here, parse_place),
-                tags=tuple(dict.fromkeys(tag.resolve(here, parse_tag) for tag in chosen.tags)),
-            )
-            for reference in destination.references:
-                other = taken.setdefault(reference, name)
-                if other != name:
-                    raise chosen.to.error(
-                        f"in stage {stage!r} the images {other!r} and {name!r} would both be {reference}",
-                        hint="use {image} in to, or in each tag",
-                    )
-            found.append(destination)
+        for to in chosen.to:
+            for name in self.pipeline.images:
+                here = {**values, "image": name}
+                destination = Destination(
+                    image=name,
+                    content=self.artifact.images[name],
+                    target=to.resolve(here, parse_place),
+                    tags=tuple(dict.fromkeys(tag.resolve(here, parse_tag) for tag in chosen.tags)),
+                )
+                for reference in destination.references:
+                    if reference in taken:
+                        raise to.error(
+                            f"in stage {stage!r} {reference} would be both {taken[reference]!r} and {name!r}",
+                            hint="use {image} in to, or in each tag, and name no target twice",
+                        )
+                    taken[reference] = name
+                found.append(destination)
         return tuple(found)
 
     def _values(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from liftlock.store.locks import exclusively
 
 __all__ = ["HEAD", "VERSION_TABLE", "connect", "is_ours", "transaction", "upgrade"]
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions`: known without importing Alembic, which most commands never need."""
 
 VERSION_TABLE = "ll_version"

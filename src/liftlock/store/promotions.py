@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from liftlock.errors import NotFound
+from liftlock.errors import Conflict, NotFound
 from liftlock.oci.digest import Digest
-from liftlock.release.promotion import Attempt, Decision, Ended, Event, Execution, Promotion, Queued, Started, apply
+from liftlock.release.people import Actor
+from liftlock.release.promotion import (
+    Attempt,
+    Decided,
+    Decision,
+    Ended,
+    Event,
+    Execution,
+    Promotion,
+    Queued,
+    Started,
+    apply,
+)
 from liftlock.release.release import Release
+from liftlock.release.stage import Trigger
 from liftlock.store import tables as t
 
 __all__ = ["Promotions"]
@@ -23,26 +38,123 @@ class Promotions:
         self._connection = connection
         self._now = now
 
-    def admit(self, release: Release, stage: str) -> Promotion:
-        """Record that a release may go to a stage: the promotion of which nothing was tried yet."""
-        return self._decide(release, stage, Decision.ADMITTED)
+    def request(
+        self,
+        release: Release,
+        stage: str,
+        *,
+        requested_by: Sequence[Actor],
+        trigger: Trigger = Trigger.MANUAL,
+        rollback: bool = False,
+    ) -> Promotion:
+        """Record that a release shall go to a stage: a promotion that waits, and is looked at right away."""
+        release.pipeline.stage(stage)
+        promotion_id = self._connection.scalar(
+            insert(t.promotions)
+            .values(
+                release_id=release.id,
+                pipeline=release.pipeline.name,
+                stage=stage,
+                requested_at=self._now,
+                requested_by=json.dumps([{"person": one.person, "asserted": one.asserted} for one in requested_by]),
+                trigger=trigger.value,
+                rollback=rollback,
+                decision=Decision.WAITING.value,
+                reason="",
+                ready=False,
+                look_at=self._now,
+                looks=0,
+                active=False,
+            )
+            .returning(t.promotions.c.id)
+        )
+        assert promotion_id is not None  # noqa: S101  # RETURNING gives one row for the one inserted
+        return self.get(promotion_id)
 
-    def refuse(self, release: Release, stage: str, reason: str) -> Promotion:
-        """Record that a release may not go to a stage, and why."""
-        return self._decide(release, stage, Decision.REFUSED, reason)
+    def lock(self, promotion_id: int) -> Promotion:
+        """The promotion, which nobody else changes before the end of the transaction; raises `NotFound`.
+
+        Who decides takes this first: two approvers at the same instant must not each miss the other's word.
+        """
+        self._connection.execute(select(t.promotions.c.id).where(t.promotions.c.id == promotion_id).with_for_update())
+        return self.get(promotion_id)
+
+    def decide(
+        self, promotion_id: int, decision: Decision, reason: str = "", successor: int | None = None
+    ) -> Promotion:
+        """The decision is made; raises `Conflict` when it was made before."""
+        return self._apply(promotion_id, Decided(at=self._now, decision=decision, reason=reason, successor=successor))
+
+    def park(self, promotion_id: int, look_at: dt.datetime | None, *, ready: bool) -> int:
+        """A promotion goes on waiting until somebody does something, or until ``look_at``; how often it was weighed."""
+        looks: int | None = self._connection.scalar(
+            update(t.promotions)
+            .where(t.promotions.c.id == promotion_id)
+            .values(look_at=look_at, ready=ready, looks=t.promotions.c.looks + 1)
+            .returning(t.promotions.c.looks)
+        )
+        return looks or 0
+
+    def wake(self, pipeline: str, stage: str = "") -> None:
+        """Look again, now, at everything that waits in a stage (empty: in any)."""
+        c = t.promotions.c
+        here = (c.pipeline == pipeline) & (c.decision == Decision.WAITING.value)
+        if stage:
+            here &= c.stage == stage
+        self._connection.execute(update(t.promotions).where(here).values(look_at=self._now))
+
+    def due(self, limit: int = 100) -> Sequence[tuple[int, int]]:
+        """The waiting promotions that it is time to look at, each with how often it was weighed; the oldest first."""
+        c = t.promotions.c
+        rows = self._connection.execute(
+            select(c.id, c.looks)
+            .where(c.decision == Decision.WAITING.value, c.look_at <= self._now)
+            .order_by(c.id)
+            .limit(limit)
+        )
+        return [(row.id, row.looks) for row in rows]
+
+    def next_look(self, promotion_id: int) -> dt.datetime | None:
+        """When it is looked at again; None: when somebody does something."""
+        return self._connection.scalar(select(t.promotions.c.look_at).where(t.promotions.c.id == promotion_id))
 
     def queue(self, promotion_id: int) -> Promotion:
-        """A new attempt; raises `Conflict` while one has not ended."""
-        return self._apply(promotion_id, Queued(at=self._now))
+        """A new attempt, which has the stage; raises `Conflict` while one has not ended, here or of another."""
+        try:
+            return self._apply(promotion_id, Queued(at=self._now))
+        except IntegrityError:
+            raise Conflict("another promotion is under way in this stage", hint="wait until it has ended") from None
 
     def start(self, promotion_id: int) -> Promotion:
         """Work on the queued attempt begins; raises `Conflict` when there is none."""
         return self._apply(promotion_id, Started(at=self._now))
 
     def end(self, promotion_id: int, execution: Execution, reason: str = "") -> Promotion:
-        """The attempt ends so, and after everything that has ended before; raises `Conflict` when it cannot."""
+        """The attempt ends so, and after everything that has ended before; raises `Conflict` when it cannot.
+
+        The stage is free then, and everything that waits for it is looked at.
+        """
         last: int | None = self._connection.scalar(select(func.max(t.attempts.c.ended_order)))
-        return self._apply(promotion_id, Ended(at=self._now, execution=execution, order=(last or 0) + 1, reason=reason))
+        ended = self._apply(
+            promotion_id, Ended(at=self._now, execution=execution, order=(last or 0) + 1, reason=reason)
+        )
+        self.wake(ended.pipeline, ended.stage)
+        return ended
+
+    def cancel(self, promotion_id: int, by: Actor) -> None:
+        """Ask whoever works on the attempt that is under way to stop."""
+        here = (t.attempts.c.promotion_id == promotion_id) & t.attempts.c.ended_order.is_(None)
+        self._connection.execute(update(t.attempts).where(here).values(cancel_by=str(by)))
+
+    def canceled(self, among: Iterable[int]) -> Sequence[tuple[int, int]]:
+        """Which of these promotions' attempts shall stop: promotion and number."""
+        c = t.attempts.c
+        rows = self._connection.execute(
+            select(c.promotion_id, c.number).where(
+                c.promotion_id.in_(list(among)), c.ended_order.is_(None), c.cancel_by.is_not(None)
+            )
+        )
+        return [(row.promotion_id, row.number) for row in rows]
 
     def get(self, promotion_id: int) -> Promotion:
         """The promotion of this id; raises `NotFound`."""
@@ -60,32 +172,57 @@ class Promotions:
         found = self._select((t.promotions.c.release_id == release) & (t.promotions.c.stage == stage))
         return found[-1] if found else None
 
-    def unfinished(self, pipeline: str, stage: str) -> Sequence[Promotion]:
-        """The promotions to a stage with an attempt that has not ended: at work, or left by a process that died."""
-        waiting = select(t.attempts.c.promotion_id).where(t.attempts.c.ended_order.is_(None))
-        return self._select(
-            (t.promotions.c.pipeline == pipeline) & (t.promotions.c.stage == stage) & t.promotions.c.id.in_(waiting)
-        )
+    def of_release(self, release: Digest) -> Sequence[Promotion]:
+        """Every promotion of a release, in any stage."""
+        return self._select(t.promotions.c.release_id == release)
 
-    def _decide(self, release: Release, stage: str, decision: Decision, reason: str = "") -> Promotion:
-        release.pipeline.stage(stage)
-        promotion_id = self._connection.scalar(
-            insert(t.promotions)
-            .values(
-                release_id=release.id,
-                pipeline=release.pipeline.name,
-                stage=stage,
-                decision=decision.value,
-                decided_at=self._now,
-                reason=reason,
-            )
-            .returning(t.promotions.c.id)
+    def open(self, pipeline: str, stage: str) -> Sequence[Promotion]:
+        """What waits for a stage, or is under way there; in the order it was asked for."""
+        c = t.promotions.c
+        waiting_or_active = (c.decision == Decision.WAITING.value) | c.active
+        return self._select((c.pipeline == pipeline) & (c.stage == stage) & waiting_or_active)
+
+    def ready(self, pipeline: str, stage: str) -> Sequence[int]:
+        """What waits for nothing but its turn, as of when each was looked at last."""
+        c = t.promotions.c
+        here = (c.pipeline == pipeline) & (c.stage == stage) & (c.decision == Decision.WAITING.value) & c.ready
+        return list(self._connection.scalars(select(c.id).where(here).order_by(c.id)))
+
+    def succeeded_since(self, pipeline: str, stage: str, order: int) -> Sequence[Promotion]:
+        """What succeeded in a stage after the attempt with this `order` had ended."""
+        c = t.promotions.c
+        later = select(t.attempts.c.promotion_id).where(
+            t.attempts.c.ended_order > order, t.attempts.c.execution == Execution.SUCCEEDED.value
         )
-        assert promotion_id is not None  # noqa: S101  # RETURNING gives one row for the one inserted
-        return self.get(promotion_id)
+        return self._select((c.pipeline == pipeline) & (c.stage == stage) & c.id.in_(later))
+
+    def current(self, pipeline: str, stage: str) -> Promotion | None:
+        """What is in a stage now: as `liftlock.release.rules.current`."""
+        c = t.promotions.c
+        found = self._connection.scalar(
+            select(c.id)
+            .join(t.attempts, t.attempts.c.promotion_id == c.id)
+            .where(c.pipeline == pipeline, c.stage == stage, t.attempts.c.execution == Execution.SUCCEEDED.value)
+            .order_by(t.attempts.c.ended_order.desc())
+            .limit(1)
+        )
+        return self.get(found) if found else None
 
     def _apply(self, promotion_id: int, event: Event) -> Promotion:
         promotion = apply(self.get(promotion_id), event)
+        self._connection.execute(
+            update(t.promotions)
+            .where(t.promotions.c.id == promotion_id)
+            .values(
+                decision=promotion.decision.value,
+                decided_at=promotion.decided_at,
+                reason=promotion.reason,
+                successor=promotion.successor,
+                active=promotion.unfinished is not None,
+            )
+        )
+        if isinstance(event, Decided):
+            return promotion
         attempt = promotion.attempts[-1]
         row = {
             "execution": attempt.execution.value,
@@ -130,9 +267,14 @@ class Promotions:
                 release=Digest(row.release_id),
                 pipeline=row.pipeline,
                 stage=row.stage,
+                requested_at=row.requested_at,
+                requested_by=tuple(Actor(**one) for one in json.loads(row.requested_by)),
+                trigger=Trigger(row.trigger),
+                rollback=row.rollback,
                 decision=Decision(row.decision),
                 decided_at=row.decided_at,
                 reason=row.reason,
+                successor=row.successor,
                 attempts=tuple(attempts[row.id]),
             )
             for row in rows

@@ -12,8 +12,13 @@ from sqlalchemy import Connection
 
 from liftlock.store import database
 from liftlock.store.artifacts import Artifacts
+from liftlock.store.events import Events
+from liftlock.store.ledger import Ledger
+from liftlock.store.notifications import Notifications
+from liftlock.store.people import People
 from liftlock.store.promotions import Promotions
 from liftlock.store.releases import Releases
+from liftlock.store.samples import Samples
 from liftlock.store.tags import TagMoves
 
 __all__ = ["Clock", "Store", "Transaction"]
@@ -41,6 +46,26 @@ class Transaction:
     @cached_property
     def promotions(self) -> Promotions:
         return Promotions(self.connection, self.now)
+
+    @cached_property
+    def people(self) -> People:
+        return People(self.connection, self.now)
+
+    @cached_property
+    def samples(self) -> Samples:
+        return Samples(self.connection, self.now)
+
+    @cached_property
+    def notifications(self) -> Notifications:
+        return Notifications(self.connection, self.now)
+
+    @cached_property
+    def events(self) -> Events:
+        return Events(self.connection, self.now)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.connection, self.now)
 
     @cached_property
     def tag_moves(self) -> TagMoves:

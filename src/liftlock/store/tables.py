@@ -1,6 +1,6 @@
 """The tables. `migrations/` makes them; a test keeps the two alike.
 
-Their names begin with ``ll_``, since a durable engine will keep its own tables in the same database. Documents are
+Their names begin with ``ll_``, since the durable engine keeps its own tables in the same database. Documents are
 kept as the canonical JSON that their id is the digest of; the columns beside them are for looking things up.
 """
 
@@ -10,6 +10,7 @@ import datetime as dt
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -23,21 +24,32 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 __all__ = [
     "Utc",
+    "approvals",
     "artifact_images",
     "artifacts",
     "attempts",
     "builds",
     "diff_ids",
+    "events",
+    "holds",
+    "ledger",
+    "ledger_heads",
     "manifests",
     "metadata",
+    "notifications",
+    "overrides",
     "pipelines",
     "promotions",
     "releases",
+    "samples",
+    "schedules",
     "tag_moves",
+    "workers",
 ]
 
 
@@ -75,6 +87,8 @@ artifacts = Table(
     Column("id", Text, primary_key=True),
     Column("document", Text, nullable=False),
     Column("published_at", Utc, nullable=False),
+    Column("published_by", Text, nullable=False, server_default=text("''")),  # who published it first
+    Column("author", Text, nullable=False, server_default=text("''")),  # who wrote its commit
 )
 
 artifact_images = Table(
@@ -132,11 +146,81 @@ promotions = Table(
     Column("release_id", ForeignKey(releases.c.id), nullable=False, index=True),
     Column("pipeline", Text, nullable=False),
     Column("stage", Text, nullable=False),
+    Column("requested_at", Utc, nullable=False),
+    Column("requested_by", Text, nullable=False),  # JSON: a list of {person, asserted}
+    Column("trigger", Text, nullable=False),
+    Column("rollback", Boolean, nullable=False),
     Column("decision", Text, nullable=False),
-    Column("decided_at", Utc, nullable=False),
+    Column("decided_at", Utc),
     Column("reason", Text, nullable=False),
+    Column("successor", Integer),
+    Column("ready", Boolean, nullable=False),  # nothing but its turn is missing
+    Column("look_at", Utc),  # when it is weighed again; null: when somebody does something
+    Column("looks", Integer, nullable=False),  # how often it was weighed: makes the id of the next look
+    Column("active", Boolean, nullable=False),  # admitted, with an attempt that has not ended: it has the stage
     Index("ix_ll_promotions_pipeline_stage", "pipeline", "stage"),
-    CheckConstraint("decision IN ('admitted', 'refused')", name="decision"),
+    Index("ix_ll_promotions_decision_look_at", "decision", "look_at"),
+    Index(
+        "uq_ll_promotions_active",
+        "pipeline",
+        "stage",
+        unique=True,
+        sqlite_where=text("active"),
+        postgresql_where=text("active"),
+    ),
+    CheckConstraint(
+        "decision IN ('waiting', 'admitted', 'refused', 'expired', 'canceled', 'superseded')", name="decision"
+    ),
+    CheckConstraint("(decision = 'waiting') = (decided_at IS NULL)", name="decided"),
+)
+
+approvals = Table(
+    "ll_approvals",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("promotion_id", ForeignKey(promotions.c.id), nullable=False, index=True),
+    Column("person", Text, nullable=False),
+    Column("asserted", Boolean, nullable=False),
+    Column("approved", Boolean, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("binding", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+)
+
+overrides = Table(
+    "ll_overrides",
+    metadata,
+    Column("promotion_id", ForeignKey(promotions.c.id), primary_key=True),
+    Column("person", Text, nullable=False),
+    Column("asserted", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Utc, nullable=False),
+)
+
+holds = Table(
+    "ll_holds",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("pipeline", Text, nullable=False),
+    Column("stage", Text, nullable=False),  # empty: all stages
+    Column("person", Text, nullable=False),
+    Column("asserted", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by_rollback", Boolean, nullable=False),
+    Column("since", Utc, nullable=False),
+    Column("released_at", Utc),
+    Column("released_by", Text),
+    Index("ix_ll_holds_pipeline_released_at", "pipeline", "released_at"),
+)
+
+samples = Table(
+    "ll_samples",
+    metadata,
+    Column("promotion_id", ForeignKey(promotions.c.id), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("verdicts", Text, nullable=False),  # JSON: a list of {outcome, reason, clearsAt}
+    PrimaryKeyConstraint("promotion_id", "number"),
 )
 
 attempts = Table(
@@ -150,6 +234,7 @@ attempts = Table(
     Column("ended_at", Utc),
     Column("ended_order", BigInteger, unique=True),
     Column("reason", Text, nullable=False),
+    Column("cancel_by", Text),  # who asked to cancel it, while it runs
     PrimaryKeyConstraint("promotion_id", "number"),
     CheckConstraint(
         "execution IN ('queued', 'running', 'succeeded', 'failed', 'errored', 'canceled')", name="execution"
@@ -172,6 +257,75 @@ tag_moves = Table(
     ForeignKeyConstraint(["promotion_id", "attempt"], ["ll_attempts.promotion_id", "ll_attempts.number"]),
     Index("ix_ll_tag_moves_destination_tag", "destination", "tag"),
     Index("ix_ll_tag_moves_promotion_id_attempt", "promotion_id", "attempt"),
+)
+
+notifications = Table(
+    "ll_notifications",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("promotion_id", ForeignKey(promotions.c.id), nullable=False, index=True),
+    Column("attempt", Integer),  # null: about the promotion before it was admitted
+    Column("occasion", Text, nullable=False),  # success, failure, waiting, approval-needed
+    Column("rule", Integer, nullable=False),  # the position in the stage's notify
+    Column("key", Text, nullable=False, unique=True),  # the receiver's idempotency key
+    Column("state", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_at", Utc),  # when it is tried (again); null: not any more
+    Column("delivered_at", Utc),
+    Column("reason", Text, nullable=False),  # the last failure
+    Index("ix_ll_notifications_state_next_at", "state", "next_at"),
+    CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),
+)
+
+events = Table(
+    "ll_events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("pipeline", Text, nullable=False),
+    Column("promotion_id", Integer, nullable=False),
+    Column("attempt", Integer),
+    Column("at", Utc, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", Text, nullable=False),  # JSON
+    Index("ix_ll_events_promotion_id_id", "promotion_id", "id"),
+    sqlite_autoincrement=True,  # ids are a cursor: one that was given is never given again
+)
+
+ledger = Table(
+    "ll_ledger",
+    metadata,
+    Column("pipeline", Text, nullable=False),
+    Column("number", Integer, nullable=False),  # from 1, without gaps
+    Column("entry", Text, nullable=False),  # canonical JSON, with the digest of the entry before
+    Column("digest", Text, nullable=False),
+    PrimaryKeyConstraint("pipeline", "number"),
+)
+
+ledger_heads = Table(
+    "ll_ledger_heads",
+    metadata,
+    Column("pipeline", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+
+workers = Table(
+    "ll_workers",
+    metadata,
+    Column("id", Text, primary_key=True),  # of one process, never used again
+    Column("host", Text, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+)
+
+schedules = Table(
+    "ll_schedules",
+    metadata,
+    Column("pipeline", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("schedule", Text, nullable=False),
+    Column("next_at", Utc, nullable=False),
+    PrimaryKeyConstraint("pipeline", "stage"),
 )
 
 diff_ids = Table(
