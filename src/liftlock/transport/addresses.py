@@ -67,8 +67,10 @@ class Addresses:
         """
         if (origin.host, origin.port) == (target.host, target.port):
             return
-        theirs = self._kind(target, resolve)
-        if theirs == "public" or (theirs == "private" and self._kind(origin, resolve) != "public"):
+        theirs = self.kind(target, resolve=resolve)
+        if theirs in ("public", "unknown"):
+            return  # of an unknown one the connection will say that there is no such host
+        if theirs == "private" and self.kind(origin, resolve=resolve) not in ("public", "unknown"):
             return
         raise TransportError(
             f"{origin.authority} sends us to {target.authority}, which is a {theirs} address: refused",
@@ -76,8 +78,11 @@ class Addresses:
             temporary=False,
         )
 
-    def _kind(self, origin: Origin, resolve: bool) -> str:
-        """``public``, ``private`` (loopback too) or ``metadata`` (link-local too)."""
+    def kind(self, origin: Origin, *, resolve: bool = True) -> str:
+        """``public``, ``private`` (loopback too), ``metadata`` (link-local too), or ``unknown``: it has no address.
+
+        ``resolve=False`` takes a name for public that is not known as another.
+        """
         if is_loopback(origin.host) or origin.host.endswith(".localhost"):
             return "private"
         if origin.host.rstrip(".") in METADATA_NAMES:
@@ -89,7 +94,7 @@ class Addresses:
             try:
                 kinds = {_address_kind(address[0]) for _, address in self.find(origin.host, origin.port)}
             except OSError:
-                return "public"  # the connection will say that there is no such host
+                return "unknown"
         return next((kind for kind in ("metadata", "private") if kind in kinds), "public")
 
 

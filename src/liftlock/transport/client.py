@@ -126,6 +126,15 @@ class Transport:
         direct = self.settings.proxies.choose(target) is None
         self._addresses.guard(split_url(origin_url)[0], target, resolve=direct)
 
+    def reaches(self, url: str) -> str:
+        """What kind of address a URL leads to: ``public``, ``private``, ``metadata`` or ``unknown``.
+
+        Behind a proxy only names and written addresses are looked at, since the proxy resolves names itself. What was
+        looked up here is what is connected to.
+        """
+        target, _ = split_url(url)
+        return self._addresses.kind(target, resolve=self.settings.proxies.choose(target) is None)
+
     def retrying(self, host: str, attempt: Callable[[], T]) -> T:
         """Repeat ``attempt`` while it raises a temporary error: the one retry layer, with state shared per host."""
         return self._retrier.run(registry_host(host), attempt)
