@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from liftlock.engine.holders import copy_requests
 from liftlock.release.place import Destination
 from liftlock.release.promotion import Promotion
 from liftlock.release.release import Release
 from liftlock.services.attempts import Deadline, admitted, working
-from liftlock.services.holders import copy_requests
 from liftlock.services.project import Project
 from liftlock.services.session import Session
 from liftlock.store.memories import PromotionJournal
@@ -85,7 +85,15 @@ def promote(
     destinations = _destinations(project, release, stage)
     queued = admitted(project, release, stage)
     with Deadline(wait, cancel) as deadline, working(project, release, queued, deadline, cancel) as running:
-        requests = copy_requests(project, session, release, stage, cancel)
+        requests = copy_requests(
+            release,
+            stage,
+            release.destinations(stage),
+            store=project.home.store,
+            places=project,
+            images=session,
+            cancel=cancel,
+        )
         result = execute(
             make_plan(survey(requests, session.targets, cancel=cancel)),
             session.targets,

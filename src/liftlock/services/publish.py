@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from liftlock.engine.holders import known_places
 from liftlock.errors import UsageError
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.release.artifact import Artifact
 from liftlock.release.release import require_images
 from liftlock.services.archives import prepare_archives
-from liftlock.services.holders import known_places
 from liftlock.services.project import Project
 from liftlock.services.session import Session
 from liftlock.store.artifacts import Origin, Published

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from liftlock.engine.workplace import Images, Places
 from liftlock.errors import Cancelled, LiftlockError, NotFound
 from liftlock.release.place import Destination
 from liftlock.release.release import Release
-from liftlock.services.project import Project
-from liftlock.services.session import Session
 from liftlock.store.artifacts import Published
+from liftlock.store.store import Store
 from liftlock.targets.locate import Location
 from liftlock.transfer.events import Cancel
 from liftlock.transfer.model import CopyRequest
@@ -19,54 +19,57 @@ __all__ = ["copy_requests", "known_places"]
 
 
 def copy_requests(
-    project: Project, session: Session, release: Release, stage: str, cancel: Cancel
+    release: Release,
+    stage: str,
+    destinations: Sequence[Destination],
+    *,
+    store: Store,
+    places: Places,
+    images: Images,
+    cancel: Cancel,
 ) -> list[CopyRequest]:
-    """For each image of the release, the copy that brings it to its destination in the stage.
+    """The copies that bring a release's images to these destinations in a stage, with their tags.
 
     A place of the destination's own registry comes first, since blobs mount from there; then the stages that the
     release has been through, the latest first; then the artifact store; then what was pinned. Raises `NotFound` when
     no place is known, and the last place's error when none has the image.
     """
-    with project.home.store.read() as tx:
+    with store.read() as tx:
         published = tx.artifacts.get(release.artifact.id)
-        history = tx.promotions.history(release.pipeline.name)
-    passed = [
-        promotion.stage
-        for promotion in history
-        if promotion.release == release.id and promotion.stage != stage and promotion.succeeded
-    ]
+        history = tx.promotions.of_release(release.id)
+    passed = [promotion.stage for promotion in history if promotion.stage != stage and promotion.succeeded]
     earlier = [each for name in reversed(passed) for each in release.destinations(name)]
 
     def request(destination: Destination) -> CopyRequest:
-        places = [project.target(each.target) for each in earlier if each.image == destination.image]
-        places += known_places(project, published, destination.image)
-        target = project.target(destination.target)
-        home = session.targets.open(target).home
+        holders = [places.target(each.target) for each in earlier if each.image == destination.image]
+        holders += known_places(places, published, destination.image)
+        target = places.target(destination.target)
+        home = images.targets.open(target).home
         # Stable: among those that blobs mount from, and among the others, the order stays.
-        places.sort(key=lambda name: session.targets.open(name).home != home)
-        source = _first_holding(session, list(dict.fromkeys(places)), destination)
+        holders.sort(key=lambda name: images.targets.open(name).home != home)
+        source = _first_holding(images, list(dict.fromkeys(holders)), destination)
         return CopyRequest(source, destination.digest, target, destination.tags)
 
-    return gather(request, release.destinations(stage), cancel=cancel)
+    return gather(request, destinations, cancel=cancel)
 
 
-def known_places(project: Project, published: Published, image: str) -> list[str]:
+def known_places(places: Places, published: Published, image: str) -> list[str]:
     """The targets where an artifact's image was stored or pinned when it was published, the store first."""
     origin = published.origins[image]
-    stored = [project.target(origin.stored)] if origin.stored else []
+    stored = [places.target(origin.stored)] if origin.stored else []
     return stored + ([Location.parse(origin.source).target] if origin.source else [])
 
 
-def _first_holding(session: Session, places: Sequence[str], destination: Destination) -> str:
-    if not places:
+def _first_holding(images: Images, holders: Sequence[str], destination: Destination) -> str:
+    if not holders:
         raise NotFound(f"nothing is known of where image {destination.image!r} is kept", hint="publish it again")
-    for place in places[:-1]:
+    for place in holders[:-1]:
         try:
-            if session.targets.open(place).resolve(destination.digest) is not None:
+            if images.targets.open(place).resolve(destination.digest) is not None:
                 return place
         except Cancelled:
             raise
         except LiftlockError:
             # A stage's registry may be down, or closed to who works on the next stage: another place will do.
             continue
-    return places[-1]  # the copy itself will say if it is not there either
+    return holders[-1]  # the copy itself will say if it is not there either
