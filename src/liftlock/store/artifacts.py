@@ -36,6 +36,10 @@ class Published:
     """By image name."""
     published_at: dt.datetime
     """When this home first heard of it."""
+    published_by: str = ""
+    """The person who published it first; empty where nobody wrote that down."""
+    author: str = ""
+    """The person who wrote its commit, as far as known."""
 
 
 class Artifacts:
@@ -51,10 +55,14 @@ class Artifacts:
         pipeline: str,
         origins: Mapping[str, Origin],
         below: Mapping[Digest, Iterable[Digest]] | None = None,
+        *,
+        published_by: str = "",
+        author: str = "",
     ) -> Published:
         """Record an artifact as its build's; ``pipeline`` is the namespace of build ids (empty without a pipeline).
 
-        ``below`` names the manifests that an index consists of, so that the artifact is found by them as well.
+        ``below`` names the manifests that an index consists of, so that the artifact is found by them as well. Who
+        published it and who wrote its commit are kept as of the first time.
 
         A build that has published the same digests before stays with what it published first, which is returned: its
         commit, links and labels may differ from those given. Raises `Conflict` when it published other digests.
@@ -72,7 +80,7 @@ class Artifacts:
             )
         kept = earlier.artifact if earlier else artifact
         if earlier is None:
-            self._add(artifact)
+            self._add(artifact, published_by, author)
             if artifact.build:
                 row = {"pipeline": pipeline, "build": artifact.build, "artifact_id": artifact.id}
                 self._connection.execute(insert(t.builds).values(row))
@@ -119,12 +127,12 @@ class Artifacts:
         holding = select(images.c.artifact_id).where((images.c.digest == digest) | images.c.digest.in_(roots))
         return self._select(t.artifacts.c.id.in_(holding))
 
-    def _add(self, artifact: Artifact) -> None:
+    def _add(self, artifact: Artifact, published_by: str, author: str) -> None:
         known = self._connection.scalar(select(t.artifacts.c.id).where(t.artifacts.c.id == artifact.id))
         if known:
             return
         row = {"id": artifact.id, "document": artifact.document.decode(), "published_at": self._now}
-        self._connection.execute(insert(t.artifacts).values(row))
+        self._connection.execute(insert(t.artifacts).values(**row, published_by=published_by, author=author))
         self._connection.execute(
             insert(t.artifact_images),
             [
@@ -161,6 +169,8 @@ class Artifacts:
                 artifact=Artifact.parse(row.document.encode(), Digest(row.id)),
                 origins=origins[row.id],
                 published_at=row.published_at,
+                published_by=row.published_by,
+                author=row.author,
             )
             for row in rows
         ]
