@@ -76,3 +76,25 @@ def test_a_runner_inside_another_systems_build_speaks_for_itself() -> None:
 
 def test_outside_ci_nothing_is_known() -> None:
     assert build_facts({"CI": "true", "BUILD_BUILDID": ""}) == BuildFacts()
+
+
+@pytest.mark.parametrize(
+    ("env", "started_by", "author"),
+    [
+        ({**GITHUB, "GITHUB_ACTOR": "octocat"}, "octocat", "octocat"),
+        (
+            {**GITLAB, "GITLAB_USER_EMAIL": "ops@acme.example", "CI_COMMIT_AUTHOR": "Ada L. <ada@acme.example>"},
+            "ops@acme.example",
+            "ada@acme.example",
+        ),
+        ({**GITLAB, "GITLAB_USER_EMAIL": "ops@acme.example"}, "ops@acme.example", "ops@acme.example"),
+        ({**GITLAB, "CI_COMMIT_AUTHOR": "Ada"}, "", "Ada"),
+        ({**AZURE, "BUILD_REQUESTEDFOREMAIL": "ada@acme.example"}, "ada@acme.example", "ada@acme.example"),
+        ({**CODEBUILD, "CODEBUILD_INITIATOR": "codepipeline/shop"}, "codepipeline/shop", "codepipeline/shop"),
+        (CODEBUILD, "", ""),
+    ],
+)
+def test_who_started_the_build_and_who_wrote_the_commit(env: dict[str, str], started_by: str, author: str) -> None:
+    facts = build_facts(env)
+
+    assert (facts.started_by, facts.author) == (started_by, author)
