@@ -1,59 +1,43 @@
-"""When the clock asks for a promotion: five cron fields and a time zone, ``0 6 * * 1-5 Europe/Berlin``.
+"""Schedules: when a stage asks for its newest release by itself (``0 6 * * 1-5 Europe/Berlin``).
 
-Times that a change to summer time leaves out come right after it; those that a change back repeats come once (as
-Debian's cron does, and cronsim after it).
+Five cron fields and a time zone, which is always named. Where the clocks change, a schedule of fixed hours happens once
+a day, as Debian's cron has it: a time that does not exist happens when the clocks have moved, one that exists twice
+happens the first time.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import zoneinfo
-from dataclasses import dataclass
 
 from cronsim import CronSim, CronSimError
 
 from liftlock.errors import UsageError
-from liftlock.release.names import is_clean
+from liftlock.release.zones import zone
 
-__all__ = ["Schedule", "parse"]
+__all__ = ["next_after", "parse"]
 
-_SOME_DAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+_FIELDS = 5
+_HINT = "write five cron fields and a time zone: 0 6 * * 1-5 Europe/Berlin"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """A checked schedule; make one with `parse`."""
-
-    fields: str
-    """Minute, hour, day of the month, month, day of the week."""
-    zone: zoneinfo.ZoneInfo
-
-    def next(self, after: dt.datetime) -> dt.datetime:
-        """The first time later than ``after`` (both aware), in UTC."""
-        return next(CronSim(self.fields, after.astimezone(self.zone))).astimezone(dt.UTC)
+_ANY_DAY = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
 
 
-def parse(text: str) -> Schedule:
-    """Raises `UsageError` for what is no schedule, an unknown zone, and a time that never comes."""
-    *fields, zone = text.split() or [""]
-    if len(fields) != 5 or not is_clean(text, 200):
-        raise UsageError(
-            f"{text[:200]!r} is no schedule",
-            hint="write five cron fields and a time zone: 0 6 * * 1-5 Europe/Berlin",
-        )
+def parse(text: str) -> None:
+    """Raise `UsageError` unless this is a schedule that will ever come."""
+    next_after(text, _ANY_DAY)
+
+
+def next_after(text: str, now: dt.datetime) -> dt.datetime:
+    """The next time of a schedule, later than ``now`` (aware), in UTC; raises `UsageError` when it is none."""
+    parts = text.split()
+    if len(parts) != _FIELDS + 1:
+        raise UsageError(f"{text[:80]!r} is no schedule", hint=_HINT)
+    where = zone(parts[-1])
     try:
-        schedule = Schedule(fields=" ".join(fields), zone=zoneinfo.ZoneInfo(zone))
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise UsageError(
-            f"{zone!r} is no time zone", hint="use a name of the tz database: Europe/Berlin, America/New_York, UTC"
-        ) from None
-    try:
-        schedule.next(_SOME_DAY)
+        for each in CronSim(" ".join(parts[:_FIELDS]), now.astimezone(where)):
+            # In an hour that the clocks show twice, the library may answer with the first one again.
+            if (when := each.astimezone(dt.UTC)) > now:
+                return when
     except CronSimError as error:
-        raise UsageError(
-            f"{text!r} is no schedule: {str(error).lower()}",
-            hint="the fields are minute, hour, day of the month, month and day of the week",
-        ) from None
-    except StopIteration:
-        raise UsageError(f"the schedule {text!r} names a time that never comes") from None
-    return schedule
+        raise UsageError(f"{text[:80]!r} is no schedule: {str(error).lower()}", hint=_HINT) from None
+    raise UsageError(f"the schedule {text[:80]!r} never comes", hint=_HINT)

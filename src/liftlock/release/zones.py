@@ -1,0 +1,24 @@
+"""Time zones, by the names that people write."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from liftlock.errors import UsageError
+
+__all__ = ["zone"]
+
+_LOCAL = ("localtime", "posixrules", "Factory")
+"""Names that a machine's zone data may have, and that mean something else on each."""
+
+
+def zone(name: str) -> ZoneInfo:
+    """The zone of this name (``Europe/Berlin``, ``UTC``); raises `UsageError`."""
+    try:
+        if name in _LOCAL:
+            raise ValueError(name)
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # a folder of zones is an OSError, an unknown name a KeyError
+        raise UsageError(
+            f"{name[:80]!r} is no time zone", hint="write it as in the tz database: Europe/Berlin, America/New_York, UTC"
+        ) from None
