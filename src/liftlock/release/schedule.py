@@ -12,6 +12,7 @@ import datetime as dt
 from cronsim import CronSim, CronSimError
 
 from liftlock.errors import UsageError
+from liftlock.release.names import is_clean
 from liftlock.release.zones import zone
 
 __all__ = ["next_after", "parse"]
@@ -30,7 +31,7 @@ def parse(text: str) -> None:
 def next_after(text: str, now: dt.datetime) -> dt.datetime:
     """The next time of a schedule, later than ``now`` (aware), in UTC; raises `UsageError` when it is none."""
     parts = text.split()
-    if len(parts) != _FIELDS + 1:
+    if len(parts) != _FIELDS + 1 or not is_clean(text, 200):
         raise UsageError(f"{text[:80]!r} is no schedule", hint=_HINT)
     where = zone(parts[-1])
     try:
