@@ -58,7 +58,7 @@ class Closed:
     """A stage is frozen now."""
 
     window: Window
-    """The one that is closed now; of several, the one that opens last."""
+    """The one that opens last."""
     until: dt.datetime | None
     """When all windows are open, UTC; None: never, together they close every hour of the week."""
 
@@ -89,18 +89,16 @@ def closes(window: Window, now: dt.datetime) -> dt.datetime | None:
 def closed(windows: Iterable[Window], now: dt.datetime) -> Closed | None:
     """Whether any window is closed, and when all are open: windows that touch or overlap count as one."""
     every = tuple(windows)
-    last: Window | None = None
-    ends = [window.end.replace(tzinfo=window.zone) for window in every if not window.weekly]
-    horizon = max([now, *ends]).astimezone(dt.UTC) + _MARGIN
+    once = [window.end.replace(tzinfo=window.zone) for window in every if not window.weekly]
     until = now.astimezone(dt.UTC)
-    first: Window | None = None
+    horizon = max([until, *once]) + _MARGIN
+    last: Window | None = None
     while until < horizon:
         found = [(end, window) for window in every if (end := closes(window, until)) is not None]
         if not found:
-            return Closed(window=first, until=until) if first else None
+            return Closed(window=last, until=until) if last else None
         until, last = max(found, key=lambda each: each[0])
-        first = first or last
-    return Closed(window=first, until=None) if first else None
+    return Closed(window=last, until=None) if last else None
 
 
 def _wall(text: str, whole: str) -> dt.datetime:

@@ -47,10 +47,25 @@ def has_succeeded(history: Iterable[Promotion], release: Digest, stage: str) -> 
     return max(ended, key=lambda attempt: attempt.order or 0).execution is Execution.SUCCEEDED
 
 
-def unmet(release: Release, stage: str, history: Sequence[Promotion]) -> tuple[str, ...]:
-    """The earlier stages in which this release has yet to succeed; raises `NotFound` for an unknown stage."""
-    after = release.pipeline.stage(stage).after
-    return tuple(earlier for earlier in after if not has_succeeded(history, release.id, earlier))
+def unmet(
+    release: Release, stage: str, history: Sequence[Promotion], *, proven: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """The earlier stages in which this release has yet to succeed; raises `NotFound` for an unknown stage.
+
+    A stage of ``proven``, whose registries hold this release, counts as long as nothing is on record about it.
+    """
+    rule = release.pipeline.stage(stage)
+    missing = tuple(
+        earlier
+        for earlier in rule.after
+        if not has_succeeded(history, release.id, earlier)
+        and not (earlier in proven and not _was_tried(history, release.id, earlier))
+    )
+    return () if rule.after_any and len(missing) < len(rule.after) else missing
+
+
+def _was_tried(history: Iterable[Promotion], release: Digest, stage: str) -> bool:
+    return any(each.attempts for each in history if each.release == release and each.stage == stage)
 
 
 def admit(release: Release, stage: str, history: Sequence[Promotion]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from zoneinfo import ZoneInfo
 
 from liftlock.errors import UsageError
@@ -20,5 +21,6 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # a folder of zones is an OSError, an unknown name a KeyError
         raise UsageError(
-            f"{name[:80]!r} is no time zone", hint="write it as in the tz database: Europe/Berlin, America/New_York, UTC"
+            f"{name[:80]!r} is no time zone",
+            hint="write it as in the tz database: Europe/Berlin, America/New_York, UTC",
         ) from None
