@@ -368,9 +368,7 @@ def _queue(facts: Facts, stage: Stage, *, past_stops: bool) -> Condition:
     ahead = None if past_stops else _ahead(facts, stage)
     if ahead is not None:
         order = "a later one" if stage.queue is Queue.SUPERSEDE else "asked for earlier"
-        return _waits(
-            f"promotion {ahead.id} of release {ahead.release.short}, {order}, goes first", f"promotion {ahead.id}"
-        )
+        return _waits(ahead, f"({order}) goes first")
     return Condition(kind="queue", name="", outcome=Outcome.PASS, reason="nothing is before it")
 
 

@@ -15,12 +15,10 @@ _LOCAL = ("localtime", "posixrules", "Factory")
 
 def zone(name: str) -> ZoneInfo:
     """The zone of this name (``Europe/Berlin``, ``UTC``); raises `UsageError`."""
-    try:
-        if name in _LOCAL:
-            raise ValueError(name)
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # a folder of zones is an OSError, an unknown name a KeyError
-        raise UsageError(
-            f"{name[:80]!r} is no time zone",
-            hint="write it as in the tz database: Europe/Berlin, America/New_York, UTC",
-        ) from None
+    # A folder of zones is an OSError, an unknown name a KeyError, a path a ValueError.
+    with suppress(ValueError, OSError, KeyError):
+        if name not in _LOCAL:
+            return ZoneInfo(name)
+    raise UsageError(
+        f"{name[:80]!r} is no time zone", hint="write it as in the tz database: Europe/Berlin, America/New_York, UTC"
+    )
