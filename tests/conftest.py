@@ -11,8 +11,10 @@ from typing import Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 
+from liftlock.store.store import upgrade
 from tests.support.certificates import Authority
 from tests.support.front import Front
+from tests.support.postgres import Postgres
 from tests.support.registry import Registry
 from tests.support.tokens import TokenServer
 
@@ -117,6 +119,41 @@ def other_registry() -> Iterator[Registry]:
     """A second shared registry, for copies across registries."""
     with Registry() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The PostgreSQL of this run: each test has a database of its own in it. Do not stop it."""
+    with Postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: Postgres) -> str:
+    """A database as ``liftlock db upgrade`` leaves it, to be copied."""
+    name = postgres_server.create()
+    upgrade(postgres_server.url(name))
+    return name
+
+
+@pytest.fixture
+def postgres(postgres_server: Postgres) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = postgres_server.create()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What `LIFTLOCK_DATABASE_URL` is set to: a test that asks for it runs on SQLite (empty) and on PostgreSQL."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    server: Postgres = request.getfixturevalue("postgres_server")
+    name = server.create(request.getfixturevalue("postgres_template"))
+    yield server.url(name)
+    server.drop(name)
 
 
 @pytest.fixture

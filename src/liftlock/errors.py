@@ -11,6 +11,7 @@
     ├── TransportError            exit 1   no usable answer: connection, TLS, time-out
     ├── RegistryError             exit 1   an answer that is an error
     │   └── Throttled             exit 1   429, or 503 with Retry-After
+    ├── StateUnavailable          exit 1   the database of our state does not do its work now
     ├── CorruptContent            exit 1   bytes are not what their digest, size or format promises
     └── Cancelled                 exit 130 somebody asked to stop
 
@@ -32,6 +33,7 @@ __all__ = [
     "NotFound",
     "RefusedError",
     "RegistryError",
+    "StateUnavailable",
     "Throttled",
     "TransportError",
     "UsageError",
@@ -168,6 +170,16 @@ class Throttled(RegistryError):
     ) -> None:
         super().__init__(message, status=status, codes=codes, hint=hint, side=side)
         self.retry_after = retry_after
+
+    @property
+    def temporary(self) -> bool:
+        return True
+
+
+class StateUnavailable(LiftlockError):
+    """The database of our state is gone, full or busy for too long; what was begun there is undone."""
+
+    code = "state-unavailable"
 
     @property
     def temporary(self) -> bool:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -20,6 +21,7 @@ PACKAGES: Mapping[str, str] = {
     "podman": "podman",
     "umoci": "umoci",
     "htpasswd": "apache2-utils",
+    "postgres": "postgresql",
 }
 """Program → Debian package that has it."""
 
@@ -30,8 +32,11 @@ IN_CI = os.environ.get("CI") == "true"
 def require(program: str) -> str:
     """Return the path of `program`, or skip the test (fail it when `CI=true`)."""
     found = shutil.which(program)
-    if found is not None:
-        return found
+    return found if found is not None else missing(program)
+
+
+def missing(program: str) -> NoReturn:
+    """Skip the test that needs a program which is not there (fail it when `CI=true`)."""
     message = f"{program} is not installed (Debian package: {PACKAGES.get(program, program)})"
     if IN_CI:
         pytest.fail(message, pytrace=False)

@@ -92,7 +92,7 @@ class Registry:
         self.password = password if token is None else token.password
         self.token = token
         self.authority = tls
-        self.folder = Path(tempfile.mkdtemp(prefix="liftlock-registry-", dir=_home()))
+        self.folder = Path(tempfile.mkdtemp(prefix="liftlock-registry-", dir=roomy_folder()))
         self.port = 0
         self._marks = itertools.count(1)
         self._start_of_log = 0
@@ -168,7 +168,7 @@ class Registry:
         """Start, or start again after `kill`, on the same port with the same storage."""
         for attempt in range(5):
             if self.port == 0 or attempt:
-                self.port = _free_port()
+                self.port = free_port()
             self._write_configuration()
             self._spawn()
             if until(self._ready_or_over, f"the registry at {self.host}") == "ready":
@@ -294,13 +294,14 @@ def _seen(match: re.Match[str]) -> Seen:
     return Seen(match["method"], path, query, int(match["status"]), int(match["size"]))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens at now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _home() -> str | None:
+def roomy_folder() -> str | None:
     """A folder in memory when there is room, else the usual temporary folder."""
     memory = "/dev/shm"
     try:

@@ -13,6 +13,7 @@ from liftlock.oci.digest import Digest
 from liftlock.release.artifact import Artifact
 from liftlock.store import tables as t
 from liftlock.store.ids import begins_with
+from liftlock.store.turns import insert_missing, pipeline_turn
 
 __all__ = ["Artifacts", "Origin", "Published"]
 
@@ -67,6 +68,7 @@ class Artifacts:
         A build that has published the same digests before stays with what it published first, which is returned: its
         commit, links and labels may differ from those given. Raises `Conflict` when it published other digests.
         """
+        pipeline_turn(self._connection, pipeline)
         earlier = self.of_build(pipeline, artifact.build) if artifact.build else None
         if earlier is not None and earlier.artifact.digests != artifact.digests:
             differing = [
@@ -128,13 +130,12 @@ class Artifacts:
         return self._select(t.artifacts.c.id.in_(holding))
 
     def _add(self, artifact: Artifact, published_by: str, author: str) -> None:
-        known = self._connection.scalar(select(t.artifacts.c.id).where(t.artifacts.c.id == artifact.id))
-        if known:
-            return
+        # Another pipeline may publish the same artifact, of no known build, at the same time.
         row = {"id": artifact.id, "document": artifact.document.decode(), "published_at": self._now}
-        self._connection.execute(insert(t.artifacts).values(**row, published_by=published_by, author=author))
-        self._connection.execute(
-            insert(t.artifact_images),
+        insert_missing(self._connection, t.artifacts, [{**row, "published_by": published_by, "author": author}])
+        insert_missing(
+            self._connection,
+            t.artifact_images,
             [
                 {"artifact_id": artifact.id, "name": name, "digest": image.digest, "stored": "", "source": ""}
                 for name, image in artifact.images.items()
@@ -152,10 +153,8 @@ class Artifacts:
 
     def _know(self, below: Mapping[Digest, Iterable[Digest]]) -> None:
         for root, parts in below.items():
-            known = set(self._connection.scalars(select(t.manifests.c.digest).where(t.manifests.c.root == root)))
-            rows = [{"digest": part, "root": root} for part in dict.fromkeys(parts) if part not in known]
-            if rows:
-                self._connection.execute(insert(t.manifests), rows)
+            rows = [{"digest": part, "root": root} for part in sorted(set(parts))]
+            insert_missing(self._connection, t.manifests, rows)
 
     def _select(self, condition: ColumnElement[bool]) -> list[Published]:
         query = select(t.artifacts).where(condition)

@@ -1,4 +1,8 @@
-"""What the watchers of a promotion see: phases and progress, as they happened. The record is the ledger, not this."""
+"""What the watchers of a promotion see: phases and progress, as they happened. The record is the ledger, not this.
+
+An event's id is a cursor, so ids have to become visible in their order. They are given at the very end of a
+transaction, by one transaction at a time.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from liftlock.store import tables as t
+from liftlock.store.turns import take_turn
 
 __all__ = ["Events", "Seen"]
 
@@ -35,19 +40,27 @@ class Events:
     def __init__(self, connection: Connection, now: dt.datetime) -> None:
         self._connection = connection
         self._now = now
+        self._added: list[dict[str, Any]] = []
 
     def add(self, pipeline: str, promotion: int, attempt: int | None, kind: str, data: Mapping[str, Any]) -> None:
-        """Tell the watchers."""
-        self._connection.execute(
-            insert(t.events).values(
-                pipeline=pipeline,
-                promotion_id=promotion,
-                attempt=attempt,
-                at=self._now,
-                kind=kind,
-                data=json.dumps(dict(data)),
-            )
+        """Tell the watchers, when the transaction is over."""
+        self._added.append(
+            {
+                "pipeline": pipeline,
+                "promotion_id": promotion,
+                "attempt": attempt,
+                "at": self._now,
+                "kind": kind,
+                "data": json.dumps(dict(data)),
+            }
         )
+
+    def flush(self) -> None:
+        """Write what was added: the last thing that the transaction does."""
+        added, self._added = self._added, []
+        if added:
+            take_turn(self._connection, "events")
+            self._connection.execute(insert(t.events), added)
 
     def after(self, cursor: int, *, promotion: int | None = None, limit: int = 1000) -> Sequence[Seen]:
         """What happened after the event with this id, of one promotion or of all; the oldest first."""

@@ -11,29 +11,47 @@ from pathlib import Path
 from liftlock.errors import LiftlockError
 from liftlock.store.artifact_store import ArtifactStore, LocalStore
 from liftlock.store.locks import exclusively
-from liftlock.store.store import Clock, Store
+from liftlock.store.store import Clock, Store, upgrade
 
 __all__ = ["Home"]
 
 
 class Home:
-    """`.liftlock/`: nothing is made before it is used. One per operation; close it."""
+    """`.liftlock/`: nothing is made before it is used. One per operation; close it.
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    With a ``database_url`` the database is PostgreSQL and elsewhere, and the folder is for this machine's part.
+    """
+
+    def __init__(self, folder: Path, clock: Clock, database_url: str = "") -> None:
         self.folder = folder
         self._clock = clock
+        self._database_url = database_url
 
     @cached_property
     def store(self) -> Store:
-        """The database, made or brought up to date; raises `LiftlockError` when that cannot be done."""
+        """The database, opened (see `Store`); raises `LiftlockError` when that cannot be done."""
+        self._make_folder()
+        return Store(self._database, self._clock)
+
+    def upgrade(self) -> tuple[str | None, str]:
+        """Bring the database's schema up to date: from which revision (None: from nothing) to which."""
+        self._make_folder()
+        return upgrade(self._database)
+
+    @property
+    def _database(self) -> Path | str:
+        return self._database_url or self.folder / "liftlock.db"
+
+    def _make_folder(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # State is of one machine: it must not be committed by a hasty `git add .`.
             with contextlib.suppress(FileExistsError), (self.folder / ".gitignore").open("x") as file:
                 file.write("*\n")
         except OSError as error:
-            raise LiftlockError(f"the folder {self.folder} cannot be made: {error.strerror}") from None
-        return Store(self.folder / "liftlock.db", self._clock)
+            # A worker beside a database elsewhere may live on a disk that cannot be written.
+            if not self._database_url:
+                raise LiftlockError(f"the folder {self.folder} cannot be made: {error.strerror}") from None
 
     def artifacts(self, folder: Path | None = None) -> ArtifactStore:
         """The artifact store in a folder; by default the home's own."""

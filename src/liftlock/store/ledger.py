@@ -9,12 +9,13 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select
 
 from liftlock.oci.canonical import canonical_json
 from liftlock.oci.digest import Digest
 from liftlock.release.people import Actor
 from liftlock.store import tables as t
+from liftlock.store.turns import pipeline_turn, put
 
 __all__ = ["Ledger"]
 
@@ -29,12 +30,10 @@ class Ledger:
     def append(self, pipeline: str, kind: str, by: Actor, data: Mapping[str, Any]) -> Digest:
         """Write down what was done, by whom; ``data`` has digests and names, no floats and no secrets.
 
-        Others who append to the same chain wait until the transaction is over: do it last.
+        Others who append to the same chain wait until the transaction is over.
         """
-        heads = t.ledger_heads
-        head = self._connection.execute(
-            select(heads).where(heads.c.pipeline == pipeline).with_for_update()
-        ).one_or_none()
+        pipeline_turn(self._connection, pipeline)
+        head = self.head(pipeline)
         number, previous = (head.number + 1, head.digest) if head else (1, "")
         entry = canonical_json(
             {
@@ -51,11 +50,13 @@ class Ledger:
         digest = Digest.of(entry)
         row = {"pipeline": pipeline, "number": number, "digest": digest}
         self._connection.execute(insert(t.ledger).values(**row, entry=entry.decode()))
-        if head:
-            self._connection.execute(update(heads).where(heads.c.pipeline == pipeline).values(row))
-        else:
-            self._connection.execute(insert(heads).values(row))
+        put(self._connection, t.ledger_heads, row)
         return digest
+
+    def head(self, pipeline: str) -> Row[tuple[str, int, str]] | None:
+        """The newest entry's number and digest, which are written down beside the chain; None without any entry."""
+        heads = t.ledger_heads
+        return self._connection.execute(select(heads).where(heads.c.pipeline == pipeline)).one_or_none()
 
     def rows(self, pipeline: str) -> Iterator[tuple[int, str, str]]:
         """Every entry as it was written: number, text and digest, the oldest first."""

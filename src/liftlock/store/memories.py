@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.store import tables as t
 from liftlock.store.tags import M
+from liftlock.store.turns import put
 from liftlock.targets.canonical import Compressed
 
 if TYPE_CHECKING:
@@ -59,5 +60,4 @@ class LayerMemory:
             "recipe": compressed.recipe,
         }
         with self._store.begin() as tx:
-            tx.connection.execute(t.diff_ids.delete().where(t.diff_ids.c.diff_id == diff_id))
-            tx.connection.execute(insert(t.diff_ids).values(**row, learnt_at=tx.now))
+            put(tx.connection, t.diff_ids, {**row, "learnt_at": tx.now})

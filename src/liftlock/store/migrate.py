@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-
-from liftlock.errors import LiftlockError
 
 __all__ = ["config", "migrate"]
 
@@ -22,16 +17,6 @@ def config(connection: Connection) -> Config:
     return made
 
 
-def migrate(connection: Connection, path: Path, found: str | None, target: str) -> None:
-    """From the revision that was found to another, in the caller's transaction.
-
-    Raises `LiftlockError` when the one that was found is not known, since only a newer version can have written it.
-    """
-    ours = config(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(ours).walk_revisions()}
-    if found is not None and found not in known:
-        raise LiftlockError(
-            f"the state in {path} was written by a newer Liftlock: it has revision {found}, this one knows {target}",
-            hint="upgrade Liftlock, or use the version that wrote it",
-        )
-    command.upgrade(ours, target)
+def migrate(connection: Connection, target: str) -> None:
+    """From whatever revision it has to a newer one, in the caller's transaction."""
+    command.upgrade(config(connection), target)

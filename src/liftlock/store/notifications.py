@@ -6,10 +6,11 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from liftlock.oci.digest import Digest
 from liftlock.store import tables as t
+from liftlock.store.turns import insert_missing
 
 __all__ = ["Notification", "Notifications"]
 
@@ -45,22 +46,19 @@ class Notifications:
     def add(self, promotion: int, attempt: int | None, occasion: str, rule: int) -> None:
         """Something has to be told; adding the same again changes nothing."""
         key = Digest.of(f"{promotion}:{attempt}:{occasion}:{rule}".encode()).hex[:32]
-        if self._select(t.notifications.c.key == key):
-            return
-        self._connection.execute(
-            insert(t.notifications).values(
-                promotion_id=promotion,
-                attempt=attempt,
-                occasion=occasion,
-                rule=rule,
-                key=key,
-                state="pending",
-                created_at=self._now,
-                tries=0,
-                next_at=self._now,
-                reason="",
-            )
-        )
+        row = {
+            "promotion_id": promotion,
+            "attempt": attempt,
+            "occasion": occasion,
+            "rule": rule,
+            "key": key,
+            "state": "pending",
+            "created_at": self._now,
+            "tries": 0,
+            "next_at": self._now,
+            "reason": "",
+        }
+        insert_missing(self._connection, t.notifications, [row])
 
     def get(self, notification_id: int) -> Notification:
         """The notification of this id, which exists."""

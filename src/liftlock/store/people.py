@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from liftlock.oci.digest import Digest
 from liftlock.release.people import Actor, Approval, Hold, Override
 from liftlock.store import tables as t
+from liftlock.store.turns import insert_missing
 
 __all__ = ["People"]
 
@@ -51,9 +52,8 @@ class People:
 
     def override(self, promotion: int, by: Actor, reason: str) -> None:
         """A person takes it on themselves; the first one's word stays."""
-        if self.overridden(promotion) is None:
-            row = {"promotion_id": promotion, "person": by.person, "asserted": by.asserted, "reason": reason}
-            self._connection.execute(insert(t.overrides).values(**row, at=self._now))
+        row = {"promotion_id": promotion, "person": by.person, "asserted": by.asserted, "reason": reason}
+        insert_missing(self._connection, t.overrides, [{**row, "at": self._now}])
 
     def overridden(self, promotion: int) -> Override | None:
         """Who overrode the conditions of a promotion."""
@@ -81,13 +81,13 @@ class People:
 
     def unhold(self, pipeline: str, stage: str, by: Actor) -> Sequence[Hold]:
         """Release the holds of exactly this stage (empty: those of every stage together); which they were."""
-        found = [hold for hold in self.holds(pipeline) if hold.stage == stage]
-        self._connection.execute(
+        rows = self._connection.execute(
             update(t.holds)
-            .where(t.holds.c.id.in_([hold.id for hold in found]))
+            .where(t.holds.c.pipeline == pipeline, t.holds.c.stage == stage, t.holds.c.released_at.is_(None))
             .values(released_at=self._now, released_by=str(by))
+            .returning(t.holds)
         )
-        return found
+        return sorted(map(_hold, rows), key=lambda hold: hold.id)
 
     def holds(self, pipeline: str) -> Sequence[Hold]:
         """The holds that are there now, the oldest first."""

@@ -27,6 +27,7 @@ from liftlock.release.promotion import (
 from liftlock.release.release import Release
 from liftlock.release.stage import Trigger
 from liftlock.store import tables as t
+from liftlock.store.turns import pipeline_turn, take_turn
 
 __all__ = ["Promotions"]
 
@@ -49,6 +50,7 @@ class Promotions:
     ) -> Promotion:
         """Record that a release shall go to a stage: a promotion that waits, and is looked at right away."""
         release.pipeline.stage(stage)
+        pipeline_turn(self._connection, release.pipeline.name)
         promotion_id = self._connection.scalar(
             insert(t.promotions)
             .values(
@@ -74,9 +76,9 @@ class Promotions:
     def lock(self, promotion_id: int) -> Promotion:
         """The promotion, which nobody else changes before the end of the transaction; raises `NotFound`.
 
-        Who decides takes this first: two approvers at the same instant must not each miss the other's word.
+        Nor do they change any other of its pipeline (`liftlock.store.store.Transaction.alone`).
         """
-        self._connection.execute(select(t.promotions.c.id).where(t.promotions.c.id == promotion_id).with_for_update())
+        self._take_turn(promotion_id)
         return self.get(promotion_id)
 
     def decide(
@@ -87,6 +89,7 @@ class Promotions:
 
     def park(self, promotion_id: int, look_at: dt.datetime | None, *, ready: bool) -> int:
         """A promotion goes on waiting until somebody does something, or until ``look_at``; how often it was weighed."""
+        self._take_turn(promotion_id)
         looks: int | None = self._connection.scalar(
             update(t.promotions)
             .where(t.promotions.c.id == promotion_id)
@@ -97,6 +100,7 @@ class Promotions:
 
     def wake(self, pipeline: str, stage: str = "") -> None:
         """Look again, now, at everything that waits in a stage (empty: in any)."""
+        pipeline_turn(self._connection, pipeline)
         c = t.promotions.c
         here = (c.pipeline == pipeline) & (c.decision == Decision.WAITING.value)
         if stage:
@@ -114,6 +118,18 @@ class Promotions:
         )
         return [(row.id, row.looks) for row in rows]
 
+    def under_way(self) -> Sequence[tuple[int, int]]:
+        """The attempts that have not ended, of any pipeline: promotion and number; the oldest first."""
+        c = t.attempts.c
+        rows = self._connection.execute(
+            select(c.promotion_id, c.number).where(c.ended_order.is_(None)).order_by(c.queued_at, c.promotion_id)
+        )
+        return [(row.promotion_id, row.number) for row in rows]
+
+    def looks(self, promotion_id: int) -> int:
+        """How often it was weighed."""
+        return self._connection.scalar(select(t.promotions.c.looks).where(t.promotions.c.id == promotion_id)) or 0
+
     def next_look(self, promotion_id: int) -> dt.datetime | None:
         """When it is looked at again; None: when somebody does something."""
         return self._connection.scalar(select(t.promotions.c.look_at).where(t.promotions.c.id == promotion_id))
@@ -121,7 +137,9 @@ class Promotions:
     def queue(self, promotion_id: int) -> Promotion:
         """A new attempt, which has the stage; raises `Conflict` while one has not ended, here or of another."""
         try:
-            return self._apply(promotion_id, Queued(at=self._now))
+            # What the index refuses must not end the whole transaction, as it would on PostgreSQL.
+            with self._connection.begin_nested():
+                return self._apply(promotion_id, Queued(at=self._now))
         except IntegrityError:
             raise Conflict("another promotion is under way in this stage", hint="wait until it has ended") from None
 
@@ -134,6 +152,8 @@ class Promotions:
 
         The stage is free then, and everything that waits for it is looked at.
         """
+        self._take_turn(promotion_id)
+        take_turn(self._connection, "ended")
         last: int | None = self._connection.scalar(select(func.max(t.attempts.c.ended_order)))
         ended = self._apply(
             promotion_id, Ended(at=self._now, execution=execution, order=(last or 0) + 1, reason=reason)
@@ -143,6 +163,7 @@ class Promotions:
 
     def cancel(self, promotion_id: int, by: Actor) -> None:
         """Ask whoever works on the attempt that is under way to stop."""
+        self._take_turn(promotion_id)
         here = (t.attempts.c.promotion_id == promotion_id) & t.attempts.c.ended_order.is_(None)
         self._connection.execute(update(t.attempts).where(here).values(cancel_by=str(by)))
 
@@ -208,8 +229,14 @@ class Promotions:
         )
         return self.get(found) if found else None
 
+    def _take_turn(self, promotion_id: int) -> None:
+        # To which pipeline a promotion belongs never changes, so that may be read before.
+        pipeline = self._connection.scalar(select(t.promotions.c.pipeline).where(t.promotions.c.id == promotion_id))
+        if pipeline is not None:
+            pipeline_turn(self._connection, pipeline)
+
     def _apply(self, promotion_id: int, event: Event) -> Promotion:
-        promotion = apply(self.get(promotion_id), event)
+        promotion = apply(self.lock(promotion_id), event)
         self._connection.execute(
             update(t.promotions)
             .where(t.promotions.c.id == promotion_id)

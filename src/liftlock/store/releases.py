@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from liftlock.errors import NotFound
 from liftlock.oci.digest import Digest
@@ -16,6 +16,7 @@ from liftlock.release.release import Release
 from liftlock.release.rules import choose
 from liftlock.store import tables as t
 from liftlock.store.ids import begins_with
+from liftlock.store.turns import insert_missing
 
 __all__ = ["Created", "Releases"]
 
@@ -37,21 +38,18 @@ class Releases:
 
     def add(self, release: Release) -> Created:
         """Record a release and its snapshot; one that is there stays as it is. Its artifact has to be published."""
-        if self._connection.scalar(select(t.releases.c.id).where(t.releases.c.id == release.id)) is None:
-            pipeline = release.pipeline
-            if self._connection.scalar(select(t.pipelines.c.id).where(t.pipelines.c.id == pipeline.id)) is None:
-                row = {"id": pipeline.id, "name": pipeline.name, "document": pipeline.document.decode()}
-                self._connection.execute(insert(t.pipelines).values(row))
-            self._connection.execute(
-                insert(t.releases).values(
-                    id=release.id,
-                    document=release.document.decode(),
-                    pipeline=pipeline.name,
-                    pipeline_id=pipeline.id,
-                    artifact_id=release.artifact.id,
-                    created_at=self._now,
-                )
-            )
+        pipeline = release.pipeline
+        snapshot = {"id": pipeline.id, "name": pipeline.name, "document": pipeline.document.decode()}
+        insert_missing(self._connection, t.pipelines, [snapshot])
+        row = {
+            "id": release.id,
+            "document": release.document.decode(),
+            "pipeline": pipeline.name,
+            "pipeline_id": pipeline.id,
+            "artifact_id": release.artifact.id,
+            "created_at": self._now,
+        }
+        insert_missing(self._connection, t.releases, [row])
         return self.get(release.id)
 
     def get(self, release_id: Digest) -> Created:

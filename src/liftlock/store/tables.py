@@ -67,8 +67,10 @@ class Utc(TypeDecorator[dt.datetime]):
         return value.astimezone(dt.UTC)
 
     def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002
-        # SQLite has no zones and drops the one it is given; what was bound is UTC.
-        return None if value is None else value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value
+        # SQLite has no zones and drops the one it is given; what was bound is UTC. PostgreSQL answers in its session's.
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
 metadata = MetaData(
