@@ -28,13 +28,13 @@ class Question:
     mine: Sequence[Promotion] = ()
     """Every promotion of this release, in any stage."""
     later: Mapping[str, Sequence[Promotion]] = field(default_factory=dict)
-    """For each stage of ``after``: what other releases succeeded there after this one did."""
+    """For each stage of ``after``: what other releases succeeded there after this one did for the first time."""
     author: str = ""
     """Who wrote the artifact's commit, as far as known."""
     publisher: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """What expressions and commands are given: release, artifact, images, labels, stage, now (RFC 3339, UTC)."""
+        """What expressions, commands and servers are given: no secrets, and ``now`` in RFC 3339, UTC."""
         artifact = self.release.artifact
         return {
             "stage": self.stage,
