@@ -161,7 +161,8 @@ class Artifacts:
         rows = self._connection.execute(query.order_by(t.artifacts.c.published_at.desc(), t.artifacts.c.id)).all()
         origins: dict[str, dict[str, Origin]] = {row.id: {} for row in rows}
         images = t.artifact_images
-        for image in self._connection.execute(select(images).where(images.c.artifact_id.in_(origins))):
+        here = select(images).join(t.artifacts, t.artifacts.c.id == images.c.artifact_id).where(condition)
+        for image in self._connection.execute(here):
             origins[image.artifact_id][image.name] = Origin(stored=image.stored, source=image.source)
         return [
             Published(

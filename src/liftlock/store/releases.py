@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from liftlock.errors import NotFound
 from liftlock.oci.digest import Digest
@@ -75,32 +76,54 @@ class Releases:
         """Every release of the pipeline of this name, whatever its snapshot; the newest first."""
         return self._select(t.releases.c.pipeline == pipeline)
 
+    def page(self, pipeline: str, limit: int, before: Digest | None = None) -> Sequence[Created]:
+        """The newest releases, at most ``limit``; those before this release, where one is given (raises `NotFound`)."""
+        c = t.releases.c
+        condition = c.pipeline == pipeline
+        if before is not None:
+            created = self._connection.scalar(select(c.created_at).where(c.pipeline == pipeline, c.id == before))
+            if created is None:
+                raise NotFound(f"there is no release {before.short}", hint="see: liftlock release list")
+            condition &= (c.created_at < created) | ((c.created_at == created) & (c.id > before))
+        return self._select(condition, limit)
+
+    def count(self, pipeline: str) -> int:
+        """How many releases the pipeline of this name has."""
+        query = select(func.count()).select_from(t.releases).where(t.releases.c.pipeline == pipeline)
+        return self._connection.scalar(query) or 0
+
     def of_artifact(self, artifact_id: Digest) -> Sequence[Created]:
         """The releases that carry this artifact, of all pipelines; the newest first."""
         return self._select(t.releases.c.artifact_id == artifact_id)
 
-    def _select(self, condition: ColumnElement[bool]) -> list[Created]:
-        query = (
-            select(
-                t.releases,
-                t.artifacts.c.document.label("artifact"),
-                t.pipelines.c.document.label("snapshot"),
-            )
+    def _select(self, condition: ColumnElement[bool], limit: int | None = None) -> list[Created]:
+        rows = self._connection.execute(
+            select(t.releases, t.artifacts.c.document.label("artifact"))
             .join(t.artifacts, t.artifacts.c.id == t.releases.c.artifact_id)
-            .join(t.pipelines, t.pipelines.c.id == t.releases.c.pipeline_id)
             .where(condition)
             .order_by(t.releases.c.created_at.desc(), t.releases.c.id)
-        )
-        snapshots: dict[str, Pipeline] = {}
-        found = []
-        for row in self._connection.execute(query):
-            if row.pipeline_id not in snapshots:
-                snapshots[row.pipeline_id] = Pipeline.parse(row.snapshot.encode(), Digest(row.pipeline_id))
-            release = Release.parse(
-                row.document.encode(),
-                Digest(row.id),
-                artifact=Artifact.parse(row.artifact.encode(), Digest(row.artifact_id)),
-                pipeline=snapshots[row.pipeline_id],
+            .limit(limit)
+        ).all()
+        snapshots = self._snapshots({row.pipeline_id for row in rows})
+        return [
+            Created(
+                release=Release.parse(
+                    row.document.encode(),
+                    Digest(row.id),
+                    artifact=Artifact.parse(row.artifact.encode(), Digest(row.artifact_id)),
+                    pipeline=snapshots[row.pipeline_id],
+                ),
+                created_at=row.created_at,
             )
-            found.append(Created(release=release, created_at=row.created_at))
-        return found
+            for row in rows
+        ]
+
+    def _snapshots(self, ids: Collection[str]) -> dict[str, Pipeline]:
+        query = select(t.pipelines).where(t.pipelines.c.id.in_(ids))
+        return {row.id: _snapshot(row.document.encode(), Digest(row.id)) for row in self._connection.execute(query)}
+
+
+@lru_cache(maxsize=256)
+def _snapshot(document: bytes, digest: Digest) -> Pipeline:
+    """Parsed once: few pipelines are on the way at a time, and none ever changes."""
+    return Pipeline.parse(document, digest)
