@@ -15,7 +15,7 @@ from liftlock.release.place import LAYOUT
 from liftlock.store.store import Store
 from liftlock.transfer.model import Opener
 
-__all__ = ["Images", "Places", "Workplace", "boundless"]
+__all__ = ["Images", "Places", "Workplace", "boundless", "place_of"]
 
 
 class Images(Protocol):
@@ -57,6 +57,11 @@ class Workplace:
 
     def target(self, place: str) -> str:
         """The name to open a place by: layouts are relative to the pipeline file's folder."""
-        if place.startswith(LAYOUT):
-            return LAYOUT + os.path.normpath(self.folder / place.removeprefix(LAYOUT))
-        return place
+        return place_of(self.folder, place)
+
+
+def place_of(folder: Path, place: str) -> str:
+    """The name to open a place of a pipeline by, which is written relative to a folder."""
+    if place.startswith(LAYOUT):
+        return LAYOUT + os.path.normpath(folder / place.removeprefix(LAYOUT))
+    return place
