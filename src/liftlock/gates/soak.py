@@ -145,10 +145,10 @@ class _Clock:
 
 
 def _clock(question: Question, stage: str) -> _Clock:
-    clock = _Clock()
+    clock, mine = _Clock(), question.release.id
     history = {each.id: each for each in (*question.mine, *question.later.get(stage, ()))}
     for _, at, promotion, attempt in sorted(_ended(history.values(), stage), key=lambda event: event[0]):
-        if promotion.release == question.release.id:
+        if promotion.release == mine:
             clock.mine(attempt, at)
         elif attempt.execution is Execution.SUCCEEDED:
             clock.other(promotion, at)
