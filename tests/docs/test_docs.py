@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from liftlock.cli.demo_application import save
+from liftlock.gates.table import GATES
+from liftlock.notify.table import NOTIFIERS
 from liftlock.pipeline.load import load
 from tests.conftest import MakeRegistry
 from tests.support import images, remote
@@ -112,7 +114,7 @@ class Shell:
 def test_pipeline_files_validate(page: Path) -> None:
     for kind, text in BLOCK.findall(page.read_text()):
         if kind == "yaml" and text.startswith("pipeline:"):
-            assert load(text, name(page)).stages
+            assert load(text, name(page), GATES, NOTIFIERS).stages
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -60,7 +60,7 @@ def test_everything_that_is_written_is_kept() -> None:
     assert pipeline.variables == {"team": "blue"}
     assert [(stage.name, stage.after) for stage in pipeline.stages] == [("dev", ()), ("test", ("dev",))]
     dev = pipeline.stage("dev")
-    assert (dev.to.text, dev.to.line) == ("registry.internal:5000/{team}-{image}", 14)
+    assert [(to.text, to.line) for to in dev.to] == [("registry.internal:5000/{team}-{image}", 14)]
     assert [(tag.text, tag.line) for tag in dev.tags] == [("{build}", 15), ("latest", 15)]
     assert set(pipeline.undeclared) == {"tag"}
     assert pipeline.undeclared["tag"].line == 4
@@ -90,7 +90,7 @@ def test_aliases_are_written_out() -> None:
         ("images:", "imges:", 2, "'imges' is not a key of a pipeline file", "did you mean 'images'?"),
         ("    after:", "    afetr:", 17, "'afetr' is not a key of a stage", "did you mean 'after'?"),
         ("plain-http", "plain_http", 7, "'plain_http' is not a key of a registry", "did you mean 'plain-http'?"),
-        ("    to: oci:stages/test\n", "", 16, "to is missing", "every stage has it"),
+        ("    to: oci:stages/test\n", "", 16, "to is missing", "a stage needs it"),
         ("store: ./artifacts", "store: ./artifacts\nstore: ./other", 4, "the key 'store' is here twice", "last one"),
         ("team: blue", "team: blue\n  team: red", 11, "the key 'team' is here twice", "last one"),
         ("pipeline: demo-app", "<<: {a: b}", 1, "merge keys", "alias"),
@@ -102,9 +102,12 @@ def test_aliases_are_written_out() -> None:
         ("latest]", "1.10]", 15, "an item of tags is a number", 'write it in quotes: "1.10"'),
         ("latest]", "2024-05-01]", 15, "a number or a date", 'write it in quotes: "2024-05-01"'),
         ("latest]", "on]", 15, "an item of tags is true or false", "write it in quotes"),
+        ("latest]", "42]", 15, "an item of tags is 42, and should be text", 'write it in quotes: "42"'),
+        ("latest]", "0123]", 15, "an item of tags is a number", 'write it in quotes: "0123"'),
         ("team: blue", "team: 0x1F", 10, "team is a number", 'write it in quotes: "0x1F"'),
         ("plain-http: true", 'plain-http: "true"', 7, "plain-http is text, and should be true or false", ""),
         ("plain-http: true", "plain-http: 1", 7, "should be true or false", ""),
+        ("team: blue", 'team: "\\uD800"', 10, "half a character", ""),
         ("  - name: dev", "  - dev\n  - name: dev", 12, "should be a mapping", ""),
         ("team: blue", "team: !!python/object/apply:os.system [id]", 10, "is not taken here", ""),
         ("team: blue", "team: !secret x", 10, "a value of the kind '!secret' is not taken here", ""),
@@ -137,9 +140,8 @@ def test_aliases_are_written_out() -> None:
         ("latest]", "file:tag.txt]", 15, "is a secret reference", ""),
         ("certs/ca.pem", "env:CA", 8, "a secret reference is not taken here", ""),
         # not in this version
-        ("to: oci:stages/test", "to: [oci:a, oci:b]", 18, "a list of targets is not supported by this version", "one"),
         ("./artifacts", "s3://bucket/artifacts", 3, "is not supported by this version", "./artifacts"),
-        ("trigger: manual", "trigger: on-publish", 13, "trigger: on-publish is not supported by this version", ""),
+        ("trigger: manual", "evidence: [slsa]", 13, "evidence is not supported by this version", "take it out"),
         ("{ca-file: certs/ca.pem}", "{role: 'arn:aws:iam::1:role/x'}", 8, "role is not supported by this version", ""),
     ],
 )  # fmt: skip
@@ -161,7 +163,7 @@ def test_what_this_version_does_not_do_is_refused_and_never_ignored(key: str, va
 
 
 def test_the_first_of_several_errors_is_reported() -> None:
-    error = wrong("pipeline: demo-app", "pipeline: demo app\nfreeze: [x]")
+    error = wrong("pipeline: demo-app", "pipeline: demo app\nverify: [x]")
 
     assert error.line == 1
 

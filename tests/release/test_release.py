@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ def artifact(*names: str, build: str = "415", labels: Mapping[str, str] | None =
 
 
 def pipeline(
-    to: str = "registry.example/{image}",
+    to: str | Sequence[str] = "registry.example/{image}",
     *tags: str,
     images: tuple[str, ...] = ("web",),
     source: str = "",
@@ -43,7 +43,7 @@ def pipeline(
 ) -> Pipeline:
     stage = Stage(
         name="dev",
-        to=(Template(text=to, path="liftlock.yaml", line=7),),
+        to=tuple(Template(text=each, path="liftlock.yaml", line=7) for each in ([to] if isinstance(to, str) else to)),
         tags=tuple(Template(text=tag, path="liftlock.yaml", line=8) for tag in tags or ("{build}",)),
     )
     return Pipeline(
@@ -142,9 +142,27 @@ def test_two_images_never_land_on_the_same_reference() -> None:
         artifact(*two), pipeline("registry.example/app", "{image}-{build}", images=two), created=NOON
     )
 
-    with pytest.raises(ConfigError, match=r"'web' and 'worker' would both be registry\.example/app:415"):
+    with pytest.raises(ConfigError, match=r"app:415 would be both 'web' and 'worker'"):
         same.destinations("dev")
     assert places(apart) == {"web": ("registry.example/app:web-415",), "worker": ("registry.example/app:worker-415",)}
+
+
+def test_every_image_goes_to_every_target_of_a_stage() -> None:
+    two = ("web", "worker")
+    release = Release.create(artifact(*two), pipeline(["eu.example/{image}", "us.example/{image}"], images=two),
+                             created=NOON)  # fmt: skip
+
+    assert [reference for each in release.destinations("dev") for reference in each.references] == [
+        "eu.example/web:415", "eu.example/worker:415", "us.example/web:415", "us.example/worker:415",
+    ]  # fmt: skip
+
+
+def test_two_targets_that_become_one_are_refused() -> None:
+    definition = pipeline(["{region}.example/{image}", "eu.example/{image}"], variables={"region": "us"})
+
+    assert len(Release.create(artifact(), definition, created=NOON).destinations("dev")) == 2
+    with pytest.raises(ConfigError, match=r"liftlock\.yaml:7: in stage 'dev' eu\.example/web is named twice"):
+        Release.create(artifact(), definition, created=NOON, variables={"region": "eu"}).destinations("dev")
 
 
 def test_spellings_of_docker_hub_are_one_place() -> None:

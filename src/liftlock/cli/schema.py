@@ -16,6 +16,8 @@ def schema() -> None:
     """Print the JSON Schema of a pipeline file, for editors."""
     import json
 
-    from liftlock.pipeline.model import schema as made
+    from liftlock.gates.table import GATES
+    from liftlock.notify.table import NOTIFIERS
+    from liftlock.pipeline.schema import schema as made
 
-    sys.stdout.write(json.dumps(made(), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(made(GATES, NOTIFIERS), indent=2, ensure_ascii=False) + "\n")

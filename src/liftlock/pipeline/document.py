@@ -1,12 +1,14 @@
 """YAML as plain values that remember their lines.
 
-Only what a pipeline file needs: mappings with text keys, lists, text, ``true`` and ``false``. What YAML would read as a
-number or a date comes as `Unquoted`, since ``1.10`` and ``2024-05-01`` are meant as text and would not stay what they
-look like. Objects and keys that are named twice are refused; anchors and aliases are fine, within bounds.
+Only what a pipeline file needs: mappings with text keys, lists, text, whole numbers, ``true`` and ``false``. What YAML
+would read as any other number or as a date comes as `Unquoted`, since ``1.10`` and ``2024-05-01`` are meant as text and
+would not stay what they look like. A key is what is written, ``on`` too. Objects and keys that are named twice are
+refused; anchors and aliases are fine, within bounds.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,11 +27,14 @@ MAX_DEPTH = 20
 
 _TAG = "tag:yaml.org,2002:"
 _BOOLEANS = yaml.SafeLoader.bool_values
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,14})")
+"""Numbers that stay what they look like, and that every reader of JSON keeps."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Unquoted:
-    """A scalar that YAML takes for a number or a date."""
+    """A scalar that YAML takes for a date, or for a number that is not a plain whole one."""
 
     text: str
 
@@ -37,7 +42,7 @@ class Unquoted:
         return self.text
 
 
-Value = dict[str, "Value"] | list["Value"] | str | bool | Unquoted | None
+Value = dict[str, "Value"] | list["Value"] | str | bool | int | Unquoted | None
 
 
 class Document(NamedTuple):
@@ -110,7 +115,8 @@ class _Reader:
                 raise self._error(
                     key, "merge keys (<<) are not taken here", hint="write the keys out, or alias a value"
                 )
-            name = self._scalar(key)
+            # To YAML 1.1, the word "on" is true.
+            name = key.value if key.tag == f"{_TAG}bool" else self._scalar(key)
             if not isinstance(name, str):
                 raise self._error(key, "this key is not text", hint="write it in quotes")
             if name in found:
@@ -124,6 +130,8 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             text: str = node.value
             match node.tag.removeprefix(_TAG):
+                case "str" if _SURROGATE.search(text):
+                    raise self._error(node, "it has half a character: an escape from U+D800 to U+DFFF")
                 case "str":
                     return text
                 case "bool":
@@ -131,7 +139,7 @@ class _Reader:
                 case "null":
                     return None
                 case "int" | "float" | "timestamp":
-                    return Unquoted(text)
+                    return int(text) if _WHOLE.fullmatch(text) else Unquoted(text)
         raise self._error(node, f"a value of the kind {node.tag.removeprefix(_TAG)!r} is not taken here")
 
     def _error(self, node: yaml.Node, message: str, hint: str = "") -> ConfigError:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-__all__ = ["Kind", "Kinds", "NoKinds", "Options"]
+from liftlock.errors import UsageError
+from liftlock.release.durations import seconds
+
+__all__ = ["DURATION", "SECRET", "Duration", "Kind", "Kinds", "NoKinds", "Options", "SecretReference", "SecretText"]
 
 
 class Options(BaseModel):
@@ -54,8 +57,30 @@ class NoKinds:
         return ()
 
 
-Duration = Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d|w)$", examples=["90s", "15m", "2h", "7d"])]
+DURATION = r"^[0-9]{1,9}(s|m|h|d|w)$"
+SECRET = r"^(env|file):.+$"
+
+
+def _a_duration(text: str) -> str:
+    try:
+        seconds(text)
+    except UsageError as error:
+        raise ValueError(f"{error.message}: {error.hint}") from None
+    return text
+
+
+Duration = Annotated[
+    str,
+    Field(pattern=DURATION, examples=["90s", "15m", "2h", "7d"]),
+    AfterValidator(_a_duration),
+]
 """A length of time, as written; `liftlock.release.durations.seconds` reads it."""
 
 SecretText = Annotated[str, Field(min_length=1, json_schema_extra={"x-secret": True})]
-"""A text that may be a secret reference (``env:NAME``, ``file:PATH``): resolved where it is used, never before."""
+"""A text that may be a secret reference (``env:NAME``, ``file:PATH``): resolved where it is used, never before.
+
+A URL, say, which is a secret with some services and public with others. What is always a secret is a
+`SecretReference`."""
+
+SecretReference = Annotated[str, Field(pattern=SECRET, json_schema_extra={"x-secret": True})]
+"""A text that has to be a secret reference: the secret itself would become part of every release."""

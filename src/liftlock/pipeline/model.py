@@ -1,26 +1,46 @@
 """The keys of a pipeline file, as pydantic models: what the JSON Schema is made from.
 
-They say which keys there are and of which kind; whether the parts fit together is `liftlock.release.check`'s work.
+They say which keys there are and of which kind; whether the parts fit together is `liftlock.release.check`'s work, and
+what a kind of gate or notifier takes is said by that kind (`liftlock.pipeline.options`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from liftlock.pipeline.kinds import Duration
 from liftlock.release.names import IMAGE_NAME, NAME, VARIABLE_NAME
 
-__all__ = ["NOT_YET", "PipelineFile", "schema"]
+__all__ = [
+    "NOTIFY_KEYS",
+    "NOT_YET",
+    "AnyKeys",
+    "ApprovalKeys",
+    "NotifyKeys",
+    "OverrideKeys",
+    "PipelineFile",
+    "RegistryKeys",
+    "RollbackKeys",
+    "RuleKeys",
+    "SamplingKeys",
+    "ScheduleKeys",
+    "StageKeys",
+]
 
-NOT_YET = frozenset({
-    "approvals", "create", "defaults", "evidence", "freeze", "gates", "groups", "hold", "notify", "queue", "role",
-    "schedule", "verify",
-})  # fmt: skip
+NOT_YET = frozenset({"create", "evidence", "role", "verify"})
 """Keys that mean something to Liftlock's design and nothing to this version: refused by that name, never ignored."""
 
+NOTIFY_KEYS = ("on", "required")
+"""The keys of an item of ``notify`` that are not its kind."""
+
 Text = Annotated[str, Field(min_length=1)]
+Names = Annotated[list[Text], Field(min_length=1)]
+Person = Annotated[str, Field(min_length=1, max_length=256)]
+TriggerWord = Literal["manual", "on-publish", "on-success"]
+Occasion = Literal["success", "failure", "waiting", "approval-needed"]
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -28,11 +48,12 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-class _Schema(GenerateJsonSchema):
-    """Leaves out the titles that would only repeat the keys."""
+def _by_shape(shape: type, then: str, otherwise: str) -> Callable[[object], str]:
+    """Which of two readings a value asks for, by its shape alone, so that errors speak of that one only.
 
-    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002  # pydantic's signature
-        return False
+    The names are in brackets: they come up in the places of errors, and are taken out there.
+    """
+    return lambda value: then if isinstance(value, shape) else otherwise
 
 
 class _Keys(BaseModel):
@@ -53,21 +74,133 @@ class RegistryKeys(_Keys):
     )
 
 
-class StageKeys(_Keys):
+class ScheduleKeys(_Keys):
+    """The clock starts a promotion."""
+
+    schedule: Text = Field(
+        description="Five cron fields (minute, hour, day of the month, month, day of the week) and a time zone's name.",
+        examples=["0 6 * * 1-5 Europe/Berlin"],
+    )
+
+
+class AnyKeys(_Keys):
+    """A success in one of several stages is enough."""
+
+    any: Names = Field(description="The stages of which one is enough.")
+
+
+class SamplingKeys(_Keys):
+    """How a stage's gates are asked."""
+
+    delay: Duration = Field(default="0s", description="How long to wait before the gates are asked first.")
+    every: Duration = Field(default="5m", description="The time from one asking to the next; all have to pass in one.")
+    timeout: Duration = Field(default="14d", description="A promotion whose gates have not passed by then expires.")
+
+
+class ApprovalKeys(_Keys):
+    """Who has to approve."""
+
+    groups: Names = Field(alias="from", description="The groups whose members may approve.")
+    count: Annotated[int, Field(ge=1)] = Field(default=1, description="How many persons have to.")
+    requester_may_approve: bool = Field(
+        default=False, alias="requester-may-approve", description="Whether who asked for the promotion may be one."
+    )
+    expires: Duration = Field(
+        default="7d", description="How long after the request a promotion without its approvals expires."
+    )
+
+
+class OverrideKeys(_Keys):
+    """Who may let a promotion through although its conditions do not hold."""
+
+    groups: Names = Field(alias="from", description="The groups whose members may override.")
+
+
+class RollbackKeys(_Keys):
+    """What a rollback need not wait for."""
+
+    without: list[Text] = Field(description="approvals, freeze, hold, and kinds of gates.")
+
+
+After = Annotated[
+    Annotated[list[Text], Tag("(list)")] | Annotated[AnyKeys, Tag("(mapping)")],
+    Discriminator(_by_shape(dict, "(mapping)", "(list)")),
+]
+To = Annotated[
+    Annotated[Text, Tag("(text)")] | Annotated[Names, Tag("(list)")],
+    Discriminator(_by_shape(list, "(list)", "(text)")),
+]
+Trigger = Annotated[
+    Annotated[TriggerWord, Tag("(word)")] | Annotated[ScheduleKeys, Tag("(mapping)")],
+    Discriminator(_by_shape(dict, "(mapping)", "(word)")),
+]
+Approvals = Annotated[
+    Annotated[Literal["none"], Tag("(word)")] | Annotated[ApprovalKeys, Tag("(mapping)")],
+    Discriminator(_by_shape(str, "(word)", "(mapping)")),
+]
+Override = Annotated[
+    Annotated[Literal["none"], Tag("(word)")] | Annotated[OverrideKeys, Tag("(mapping)")],
+    Discriminator(_by_shape(str, "(word)", "(mapping)")),
+]
+
+
+class RuleKeys(_Keys):
+    """What every stage has unless it says otherwise."""
+
+    trigger: Trigger = Field(
+        default="manual",
+        description="What starts a promotion into this stage: somebody, a publication, a success, or the clock.",
+    )
+    queue: Literal["queue", "supersede", "reject"] = Field(
+        default="queue",
+        description="What becomes of promotions that could go at the same time: they go in the order they were asked "
+        "for, later ones supersede earlier ones, or all but the first are refused.",
+    )
+    gates: list[dict[str, Any]] = Field(
+        default=[], description="What has to pass, asked together. Each is one key, its kind, with the kind's options."
+    )
+    sampling: SamplingKeys = Field(default=SamplingKeys(), description="How the gates are asked.")
+    approvals: Approvals = Field(default="none", description="Who has to approve; none for nobody.")
+    override: Override = Field(
+        default="none", description="Who may let a promotion through that its conditions keep; none for nobody."
+    )
+    rollback: RollbackKeys = Field(
+        default=RollbackKeys(without=[]), description="What a rollback need not wait for. By default it waits for all."
+    )
+    freeze: list[Text] = Field(
+        default=[],
+        description="Windows in which nothing is promoted.",
+        examples=[["fri 16:00 - mon 08:00 Europe/Berlin"]],
+    )
+    notify: list[dict[str, Any]] = Field(
+        default=[], description="Who is told. Each has its kind with the kind's options, and may have on and required."
+    )
+
+
+class StageKeys(RuleKeys):
     """One level that a release passes through."""
 
     name: Annotated[str, Field(pattern=NAME, description="What the stage is called.")]
-    after: list[Text] = Field(
-        default=[], description="The stages in which a release must have succeeded before it may come here."
+    after: After = Field(
+        default=[],
+        description="The stages in which a release must have succeeded before it may come here: a list means all of "
+        "them, {any: list} one of them.",
     )
-    trigger: Literal["manual"] = Field(
-        default="manual", description="What starts a promotion into this stage. This version knows only manual."
+    to: To = Field(
+        description="Where each image goes, without tag: registry/repository or oci:folder, or a list of such places. "
+        "May have {variables}."
     )
-    to: Text = Field(
-        description="Where each image goes, without tag: registry/repository or oci:folder. May have {variables}."
+    tags: Names = Field(description="The tags that are set when everything else is there. May have {variables}.")
+
+
+class NotifyKeys(_Keys):
+    """What an item of ``notify`` says besides its kind."""
+
+    on: Annotated[list[Occasion], Field(min_length=1)] = Field(
+        default=["success"], description="The occasions on which to tell."
     )
-    tags: Annotated[list[Text], Field(min_length=1)] = Field(
-        description="The tags that are set when everything else is there. May have {variables}."
+    required: bool = Field(
+        default=False, description="Whether the promotion has failed when this cannot be delivered. Tags stay."
     )
 
 
@@ -88,21 +221,18 @@ class PipelineFile(_Keys):
         json_schema_extra=_without_default,
         description="The reference of each image in a registry, pinned when a promotion starts without a release.",
     )
+    groups: dict[Annotated[str, Field(pattern=NAME)], Annotated[list[Person], Field(min_length=1)]] = Field(
+        default={},
+        description="Persons, by the name of their group: who may approve and override.",
+        json_schema_extra={"additionalProperties": False},
+    )
     registries: dict[str, RegistryKeys] = Field(default={}, description="Options of registries, by host or host:port.")
     variables: dict[Annotated[str, Field(pattern=VARIABLE_NAME)], str] = Field(
         default={},
         description="The pipeline's own variables: {name} in to, tags and source.",
         json_schema_extra={"additionalProperties": False},
     )
+    defaults: RuleKeys = Field(default=RuleKeys(), description="What every stage has unless it says otherwise.")
     stages: Annotated[list[StageKeys], Field(min_length=1)] = Field(
         description="The stages, in the order they are shown."
     )
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a pipeline file, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **PipelineFile.model_json_schema(by_alias=True, schema_generator=_Schema),
-        "title": "Liftlock pipeline",
-    }

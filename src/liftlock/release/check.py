@@ -5,17 +5,17 @@ from __future__ import annotations
 import graphlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
 
 from liftlock.errors import UsageError
 from liftlock.oci.reference import Reference
+from liftlock.release.check_stage import Flaw, Place, doubts_of_rules, flaws_of_groups, flaws_of_rules, repeated
 from liftlock.release.names import VARIABLE_NAME, is_clean, suggestion
 from liftlock.release.pipeline import Pipeline
 from liftlock.release.place import parse_place, parse_source, parse_tag
 from liftlock.release.stage import Stage
 from liftlock.release.template import Template, is_built_in
 
-__all__ = ["Flaw", "Place", "flaws", "variable_flaw"]
+__all__ = ["Flaw", "Place", "doubts", "flaws", "variable_flaw"]
 
 _SOURCE_LACKS = ("date", "release")
 
@@ -23,21 +23,9 @@ _SECRET = re.compile(r"(?:env|file):")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
-Place = tuple[str | int, ...]
-"""The way through the file: ``("stages", 1, "after", 0)``."""
-
-
-class Flaw(NamedTuple):
-    """One thing that is wrong, and where."""
-
-    place: Place
-    message: str
-    hint: str = ""
-
-
 def flaws(pipeline: Pipeline) -> Iterator[Flaw]:
     """Everything that is wrong with a pipeline whose parts are of the right kinds."""
-    yield from _repeated(pipeline.images, "image", ("images",))
+    yield from repeated(pipeline.images, "image", ("images",))
     for name, value in pipeline.variables.items():
         if said := variable_flaw(name, value):
             yield Flaw(("variables", name), *said)
@@ -46,12 +34,26 @@ def flaws(pipeline: Pipeline) -> Iterator[Flaw]:
             yield Flaw(("registries", host), f"{host!r} is not a registry's host", "write host or host:port")
         if _SECRET.match(options.ca_file):
             yield Flaw(("registries", host, "ca-file"), "a secret reference is not taken here", "name a file")
+    yield from flaws_of_groups(pipeline)
     yield from _store(pipeline.store)
     if pipeline.source:
         yield from _source(pipeline, pipeline.source)
     yield from _order(pipeline)
     for position, stage in enumerate(pipeline.stages):
         yield from _texts(pipeline, stage, ("stages", position))
+        yield from flaws_of_rules(pipeline, stage, ("stages", position))
+
+
+def doubts(pipeline: Pipeline) -> Iterator[Flaw]:
+    """What is no flaw, and will surprise somebody: `liftlock validate` warns of it."""
+    if pipeline.source and not pipeline.store:
+        yield Flaw(
+            ("source",),
+            "images of source are pinned where they are and not stored: a release ends when they are deleted there",
+            "say store: ./artifacts to keep them",
+        )
+    for position, stage in enumerate(pipeline.stages):
+        yield from doubts_of_rules(pipeline, stage, ("stages", position))
 
 
 def variable_flaw(name: str, value: str) -> tuple[str, str] | None:
@@ -67,12 +69,6 @@ def variable_flaw(name: str, value: str) -> tuple[str, str] | None:
     if not is_clean(value, 512):
         return f"the value of {name!r} is not one line of at most 512 characters", ""
     return None
-
-
-def _repeated(names: tuple[str, ...], what: str, place: Place) -> Iterator[Flaw]:
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            yield Flaw((*place, position), f"the {what} {name!r} is named twice")
 
 
 def _is_host(host: str) -> bool:
@@ -139,7 +135,7 @@ def _order(pipeline: Pipeline) -> Iterator[Flaw]:
     broken = len(set(names)) < len(names)
     for position, stage in enumerate(pipeline.stages):
         place = ("stages", position, "after")
-        yield from _repeated(stage.after, "stage", place)
+        yield from repeated(stage.after, "stage", place)
         for number, earlier in enumerate(stage.after):
             if earlier == stage.name:
                 yield Flaw((*place, number), f"the stage {stage.name!r} comes after itself")

@@ -122,12 +122,16 @@ class Release:
                     tags=tuple(dict.fromkeys(tag.resolve(here, parse_tag) for tag in chosen.tags)),
                 )
                 for reference in destination.references:
-                    if reference in taken:
+                    other = taken.setdefault(reference, name)
+                    if other != name:
                         raise to.error(
-                            f"in stage {stage!r} {reference} would be both {taken[reference]!r} and {name!r}",
-                            hint="use {image} in to, or in each tag, and name no target twice",
+                            f"in stage {stage!r} {reference} would be both {other!r} and {name!r}",
+                            hint="use {image} in to, or in each tag",
                         )
-                    taken[reference] = name
+                if any(destination.target == each.target and name == each.image for each in found):
+                    raise to.error(
+                        f"in stage {stage!r} {destination.target} is named twice", hint="name each target once"
+                    )
                 found.append(destination)
         return tuple(found)
 
