@@ -12,14 +12,17 @@ from liftlock.cli.commands import SETTINGS
 from liftlock.cli.invocation import Invocation, pass_invocation
 from liftlock.cli.lazy import Verb
 from liftlock.cli.options import debug_option, network_options, output_option
-from liftlock.cli.output import document, fields, line, table
+from liftlock.cli.output import document, line, table
 from liftlock.cli.progress import Mode, watcher
-from liftlock.cli.project import assignments, file_option, opened
+from liftlock.cli.project import assignments, file_option, images_for, opened, variable_option, wait_of
+from liftlock.cli.promoted import WAITS
+from liftlock.cli.published import show_artifact, show_publication
+from liftlock.cli.watched import told
 
 if TYPE_CHECKING:
     from liftlock.services.project import Project
-    from liftlock.services.publish import Build
-    from liftlock.store.artifacts import Published
+    from liftlock.services.promote import Wait
+    from liftlock.services.publish import Build, Publication
 
 __all__ = ["artifact"]
 
@@ -39,13 +42,24 @@ def artifact() -> None:
         "liftlock artifact publish web=docker-archive:web.tar worker=docker-archive:worker.tar --build 42",
         "liftlock artifact publish app=oci:build/app:1.4 --commit 3f2c1e --label team=shop",
         "liftlock artifact publish app=registry.example/app:ci",
+        "liftlock artifact publish app=registry.example/app:ci --wait=30m",
     ),
 )
 @click.argument("images", metavar="NAME=SOURCE...", nargs=-1, required=True)
 @click.option("--build", metavar="ID", help="The build's id. In CI it is known.")
 @click.option("--commit", metavar="COMMIT", help="The commit that was built. In CI it is known.")
+@click.option("--author", metavar="PERSON", help="Who wrote the commit. In CI it is known.")
 @click.option("--url", metavar="URL", help="The build's page. In CI it is known.")
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label of the artifact (repeatable).")
+@variable_option
+@click.option(
+    "--wait",
+    metavar="DURATION",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    help="Carry on until nothing that follows moves by itself any more; with a duration (--wait=15m) at most so long.",
+)
 @progress_option
 @file_option
 @output_option("text", "json")
@@ -57,8 +71,11 @@ def publish(
     images: tuple[str, ...],
     build: str | None,
     commit: str | None,
+    author: str | None,
     url: str | None,
     labels: tuple[str, ...],
+    variables: tuple[str, ...],
+    wait: str | None,
     progress: Mode,
     file: str | None,
 ) -> None:
@@ -69,19 +86,58 @@ def publish(
     build id stands for one content for ever: used again for other images it is refused.
 
     SOURCE is docker-archive:FILE[:REFERENCE], oci:DIR[:TAG], oci-archive:FILE[:TAG] or a registry's image.
+
+    Where a stage has trigger: on-publish, a release is made of it (with --var) and asked for there. With --wait all
+    that follows is carried out: ends with 8 when something waits in the end.
     """
     from liftlock.services import publish as service
+    from liftlock.services.actor import publisher
 
     sources = assignments(images, "image")
-    made = build_of(build, commit, url, assignments(labels, "label"))
+    made = build_of(build, commit, author, url, assignments(labels, "label"))
+    chosen = assignments(variables, "--var")
+    patience = wait_of(wait, no_wait=False)
     watch = watcher(progress, invocation.output, os.environ, sys.stderr)
     with opened(invocation, file) as (project, session):
         with watch:
-            published = service.publish(project, session, sources, made, on_event=watch, cancel=invocation.cancel)
-        _show(invocation, project, published)
+            publication = service.publish(
+                project,
+                session,
+                sources,
+                made,
+                publisher(os.environ),
+                variables=chosen,
+                on_event=watch,
+                cancel=invocation.cancel,
+            )
+        if wait is not None and publication.release is not None:
+            publication = _carried_on(invocation, project, publication, patience)
+        show_publication(invocation, project, publication)
 
 
-def build_of(build: str | None, commit: str | None, url: str | None, labels: dict[str, str]) -> Build:
+def _carried_on(invocation: Invocation, project: Project, publication: Publication, wait: Wait) -> Publication:
+    from dataclasses import replace
+
+    from liftlock.services.watch import require_success, watch
+
+    assert publication.release is not None  # noqa: S101 - the caller looked
+    found = watch(
+        project,
+        images_for(invocation, project),
+        publication.release,
+        wait=replace(wait, people=False),
+        on_seen=told(invocation),
+        cancel=invocation.cancel,
+    )
+    require_success(found)
+    if any(not each.promotion.over for each in found):
+        invocation.code = WAITS
+    return replace(publication, asked=found)
+
+
+def build_of(
+    build: str | None, commit: str | None, author: str | None, url: str | None, labels: dict[str, str]
+) -> Build:
     """What made the images: as given, else as the surrounding CI system says."""
     from liftlock.release.build_facts import build_facts
     from liftlock.services.publish import Build
@@ -93,6 +149,7 @@ def build_of(build: str | None, commit: str | None, url: str | None, labels: dic
         commit=commit if commit is not None else facts.commit,
         links={"build": page} if page else {},
         labels=labels,
+        author=author if author is not None else facts.author,
     )
 
 
@@ -139,7 +196,7 @@ def show(invocation: Invocation, text: str, file: str | None) -> None:
     from liftlock.services.publish import find_artifact
 
     with Project(file) as project:
-        _show(invocation, project, find_artifact(project, text))
+        show_artifact(invocation, project, find_artifact(project, text))
 
 
 @artifact.command(
@@ -165,23 +222,3 @@ def export(invocation: Invocation, *, text: str, destination: str, progress: Mod
     else:
         for name, image in published.artifact.images.items():
             line(f"{destination}:{name}@{image.digest}")
-
-
-def _show(invocation: Invocation, project: Project, published: Published) -> None:
-    if invocation.output == "json":
-        from liftlock.services.publish import artifact_json
-
-        document("Artifact", artifact_json(project, published))
-        return
-    made = published.artifact
-    fields(
-        [
-            ("artifact", made.id),
-            ("build", made.build),
-            ("commit", made.commit),
-            *((f"{name} url", link) for name, link in made.links.items()),
-            ("labels", ", ".join(f"{key}={value}" for key, value in made.labels.items())),
-        ]
-    )
-    line("")
-    table([[name, image.digest] for name, image in made.images.items()], indent="  ")

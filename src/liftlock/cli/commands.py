@@ -11,6 +11,7 @@ __all__ = ["TABLE", "liftlock"]
 
 IMAGES = "Images"
 RELEASES = "Releases"
+OPERATION = "Operation"
 REGISTRIES = "Registries"
 SHELL = "Shell"
 
@@ -22,13 +23,33 @@ TABLE = {
     "tag": Entry("liftlock.cli.tag:tag", "Give an image further tags in its own repository.", IMAGES),
     "delete": Entry("liftlock.cli.delete:delete", "Delete a tag, or an image by its digest.", IMAGES),
     "artifact": Entry("liftlock.cli.artifact:artifact", "Publish what a build made, and look at it.", RELEASES),
-    "release": Entry("liftlock.cli.release:release", "Make releases of published artifacts.", RELEASES),
+    "release": Entry(
+        "liftlock.cli.release:release", "Make releases of published artifacts, follow them, and stop them.", RELEASES
+    ),
+    "plan": Entry("liftlock.cli.plan:plan", "Tell exactly what a promotion would do.", RELEASES),
     "promote": Entry("liftlock.cli.promote:promote", "Take a release into a stage.", RELEASES),
+    "explain": Entry("liftlock.cli.explain:explain", "Tell what stands between a release and a stage.", RELEASES),
+    "approve": Entry("liftlock.cli.approve:approve", "Say yes to a release that waits for approvals.", RELEASES),
+    "reject": Entry("liftlock.cli.approve:reject", "Say no to a release that waits for approvals.", RELEASES),
+    "override": Entry(
+        "liftlock.cli.approve:override",
+        "Let a release go ahead although its conditions are not met.",
+        RELEASES,
+    ),
+    "rollback": Entry(
+        "liftlock.cli.rollback:rollback", "Bring an earlier release back into a stage, and hold the stage.", RELEASES
+    ),
+    "hold": Entry("liftlock.cli.hold:hold", "Stop a stage, or every stage.", RELEASES),
+    "unhold": Entry("liftlock.cli.hold:unhold", "Release the holds of a stage.", RELEASES),
     "status": Entry("liftlock.cli.status:status", "Show which release is in which stage.", RELEASES),
     "trace": Entry("liftlock.cli.trace:trace", "Tell where an image came from, and where it went.", RELEASES),
+    "ledger": Entry(
+        "liftlock.cli.ledger:ledger", "Check and export the record of what was decided and done.", RELEASES
+    ),
     "validate": Entry("liftlock.cli.validate:validate", "Check a pipeline file.", RELEASES),
     "schema": Entry("liftlock.cli.schema:schema", "Print the JSON Schema of a pipeline file, for editors.", RELEASES),
     "demo": Entry("liftlock.cli.demo:demo", "Promote a small application through three stages.", RELEASES),
+    "db": Entry("liftlock.cli.db:db", "Look after the database that remembers.", OPERATION),
     "login": Entry("liftlock.cli.login:login", "Store credentials for a registry.", REGISTRIES),
     "logout": Entry("liftlock.cli.logout:logout", "Remove the stored credentials of a registry.", REGISTRIES),
     "completion": Entry("liftlock.cli.completion:completion", "Print a shell's completion script.", SHELL),

@@ -43,6 +43,8 @@ class Invocation:
         """What was moved, for ``--verbose``."""
         self.signal = 0
         """The signal that asked to stop; 0 while none did."""
+        self.code = 0
+        """What the command ends with when it ends well: 0, or 8 when something waits."""
 
     @contextmanager
     def session(
@@ -53,9 +55,27 @@ class Invocation:
         ca_files: Mapping[str, str] | None = None,
     ) -> Iterator[Session]:
         """A session with this run's options. While inside, SIGINT and SIGTERM stop it: once cleanly, twice at once."""
+        session = self.new_session(verify=verify, plain_http=plain_http, ca_files=ca_files, begun=self._begun)
+        self._begun = None
+        with session, self._stopped_by_signals(), self.cancel.waking(session.abort):
+            try:
+                yield session
+            finally:
+                if self.verbose:
+                    _say(", ".join(filter(None, (count(session.requests, "request"), self.summary))))
+
+    def new_session(
+        self,
+        *,
+        verify: Literal["auto", "destination", "client"] = "auto",
+        plain_http: Sequence[str] = (),
+        ca_files: Mapping[str, str] | None = None,
+        begun: Transport | None = None,
+    ) -> Session:
+        """A session with this run's options, which no signal stops."""
         from liftlock.services.session import Session
 
-        session = Session(
+        return Session(
             os.environ,
             plain_http=(*self.plain_http, *plain_http),
             ca_file=self.ca_file,
@@ -64,15 +84,8 @@ class Invocation:
             client_key=self.client_key,
             verify=verify,
             on_request=_say if self.verbose else None,
-            begun=self._begun,
+            begun=begun,
         )
-        self._begun = None
-        with session, self._stopped_by_signals(), self.cancel.waking(session.abort):
-            try:
-                yield session
-            finally:
-                if self.verbose:
-                    _say(", ".join(filter(None, (count(session.requests, "request"), self.summary))))
 
     @contextmanager
     def _stopped_by_signals(self) -> Iterator[None]:

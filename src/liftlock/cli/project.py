@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 
@@ -12,10 +13,23 @@ from liftlock.cli.invocation import Invocation
 from liftlock.errors import UsageError
 
 if TYPE_CHECKING:
-    from liftlock.services.project import Project
+    from liftlock.release.pipeline import Pipeline
+    from liftlock.services.project import OpenImages, Project
+    from liftlock.services.promote import Wait
     from liftlock.services.session import Session
 
-__all__ = ["assignments", "file_option", "opened", "variable_option"]
+__all__ = [
+    "assignments",
+    "file_option",
+    "images_for",
+    "opened",
+    "to_option",
+    "variable_option",
+    "wait_of",
+    "wait_options",
+]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +39,45 @@ def file_option(function: F) -> F:
     return click.option(
         "-f", "--file", metavar="FILE", help="The pipeline file; liftlock.yaml by default. State is kept beside it."
     )(function)
+
+
+def wait_options(function: F) -> F:
+    """``--wait[=DURATION]`` and ``--no-wait``; `wait_of` reads them."""
+    function = click.option("--no-wait", is_flag=True, help="Only ask for it: a worker, or a later command, does it.")(
+        function
+    )
+    return click.option(
+        "--wait",
+        metavar="DURATION",
+        is_flag=False,
+        flag_value="",
+        default=None,
+        help="Wait for people and time too; with a duration (--wait=90s, 15m, 2h) at most so long.",
+    )(function)
+
+
+def wait_of(wait: str | None, *, no_wait: bool) -> Wait:
+    """What ``--wait`` asks for; raises `UsageError` for what is no duration, or contradicts ``--no-wait``."""
+    from liftlock.services.promote import Wait
+
+    if wait is not None and no_wait:
+        raise UsageError("--wait and --no-wait contradict each other")
+    return Wait(people=wait is not None, seconds=_seconds(wait) if wait else None)
+
+
+def _seconds(text: str) -> float:
+    # Without a unit it is no duration: `--wait 42 --to prod` would take the release for one.
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    if not match or not float(match[1]):
+        raise UsageError(f"--wait: {text!r} is no duration", hint="write --wait=90s, --wait=15m or --wait=2h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def to_option(function: F) -> F:
+    """``--to STAGE``, which is always a stage."""
+    return click.option("--to", "stage", metavar="STAGE", required=True, help="The stage that the release goes into.")(
+        function
+    )
 
 
 def variable_option(function: F) -> F:
@@ -40,15 +93,33 @@ def opened(invocation: Invocation, file: str | None) -> Iterator[tuple[Project, 
     from liftlock.services.project import Project
 
     with Project(file) as project:
-        pipeline = project.known_pipeline
-        registries = pipeline.registries if pipeline else {}
-        with invocation.session(
-            plain_http=[host for host, options in registries.items() if options.plain_http],
-            ca_files={
-                host: str(project.folder / options.ca_file) for host, options in registries.items() if options.ca_file
-            },
-        ) as session:
+        options = _registries(project, project.known_pipeline)
+        with invocation.session(**options) as session:
             yield project, session
+
+
+def images_for(invocation: Invocation, project: Project) -> OpenImages:
+    """Opens registries for a worker: as the pipeline of each piece of work says, with this run's options."""
+
+    def open_images(pipeline: Pipeline) -> Session:
+        return invocation.new_session(**_registries(project, pipeline))
+
+    return open_images
+
+
+class _Registries(TypedDict):
+    plain_http: list[str]
+    ca_files: dict[str, str]
+
+
+def _registries(project: Project, pipeline: Pipeline | None) -> _Registries:
+    registries = pipeline.registries if pipeline else {}
+    return {
+        "plain_http": [host for host, options in registries.items() if options.plain_http],
+        "ca_files": {
+            host: str(project.folder / options.ca_file) for host, options in registries.items() if options.ca_file
+        },
+    }
 
 
 def assignments(words: Iterable[str], what: str) -> dict[str, str]:

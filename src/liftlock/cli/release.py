@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ import click
 from liftlock.cli.commands import SETTINGS
 from liftlock.cli.invocation import Invocation, pass_invocation
 from liftlock.cli.lazy import Verb
-from liftlock.cli.options import debug_option, output_option
+from liftlock.cli.options import debug_option, network_options, output_option
 from liftlock.cli.output import document, fields, line, table
-from liftlock.cli.project import assignments, file_option, variable_option
+from liftlock.cli.project import assignments, file_option, images_for, opened, variable_option
+from liftlock.cli.standing import show
+from liftlock.cli.watched import told
 
 if TYPE_CHECKING:
     from liftlock.release.promotion import Promotion
@@ -22,9 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["release"]
 
 
+some_stage_option = click.option("--to", "stage", metavar="STAGE", help="To which stage, where there are several.")
+
+
 @click.group(context_settings=SETTINGS)
 def release() -> None:
-    """Make releases of published artifacts."""
+    """Make releases of published artifacts, follow them, and stop them."""
 
 
 @release.command(cls=Verb, examples=("liftlock release create 42", "liftlock release create 42 --var region=eu"))
@@ -39,11 +45,12 @@ def create(invocation: Invocation, *, artifact: str, variables: tuple[str, ...],
 
     A later change of the file does not change the release. Creating it again gives the same one.
     """
+    from liftlock.services.actor import local_actor
     from liftlock.services.project import Project
     from liftlock.services.releases import create_release, history_of
 
     with Project(file) as project:
-        created = create_release(project, artifact, assignments(variables, "--var"))
+        created = create_release(project, artifact, assignments(variables, "--var"), local_actor(os.environ))
         history = history_of(project)
     _show(invocation, created, history)
 
@@ -77,13 +84,13 @@ def list_(invocation: Invocation, file: str | None) -> None:
         sys.stderr.write("there is no release yet: liftlock release create ARTIFACT\n")
 
 
-@release.command(cls=Verb, examples=("liftlock release show 42",))
+@release.command(name="show", cls=Verb, examples=("liftlock release show 42",))
 @click.argument("text", metavar="RELEASE")
 @file_option
 @output_option("text", "json")
 @debug_option
 @pass_invocation
-def show(invocation: Invocation, text: str, file: str | None) -> None:
+def show_(invocation: Invocation, text: str, file: str | None) -> None:
     """Show a release, named by its build id or by how its id begins."""
     from liftlock.services.project import Project
     from liftlock.services.releases import find_release, history_of
@@ -91,6 +98,76 @@ def show(invocation: Invocation, text: str, file: str | None) -> None:
     with Project(file) as project:
         created, history = find_release(project, text), history_of(project)
     _show(invocation, created, history)
+
+
+@release.command(cls=Verb, examples=("liftlock release watch 42", "liftlock release watch 42 -o ndjson"))
+@click.argument("text", metavar="RELEASE")
+@file_option
+@output_option("text", "ndjson")
+@network_options
+@pass_invocation
+def watch(invocation: Invocation, text: str, file: str | None) -> None:
+    """Follow a release live, until nothing of it is open any more.
+
+    Where the state is kept on this machine alone, this command does the work as well. Stopping it (Ctrl-C) stops
+    nobody: what is under way goes on with a worker, or with the next command.
+    """
+    from liftlock.services.promote import Wait
+    from liftlock.services.releases import find_release
+    from liftlock.services.watch import require_success
+    from liftlock.services.watch import watch as follow
+
+    with opened(invocation, file) as (project, _):
+        found = follow(
+            project,
+            images_for(invocation, project),
+            find_release(project, text).release,
+            wait=Wait(people=True),
+            on_seen=told(invocation),
+            cancel=invocation.cancel,
+        )
+        if invocation.output == "ndjson":
+            for each in found:
+                document("Promotion", each.to_json(), compact=True)
+        elif not found:
+            sys.stderr.write("nothing of this release is open; see: liftlock status\n")
+        else:
+            table([[each.promotion.stage, each.promotion.state] for each in found])
+        require_success(found)
+
+
+@release.command(cls=Verb, examples=("liftlock release cancel 42", "liftlock release cancel 42 --to production"))
+@click.argument("text", metavar="RELEASE")
+@some_stage_option
+@file_option
+@output_option("text", "json")
+@debug_option
+@pass_invocation
+def cancel(invocation: Invocation, *, text: str, stage: str | None, file: str | None) -> None:
+    """Take a promotion back that waits, or stop one that is under way."""
+    from liftlock.services.actor import local_actor
+    from liftlock.services.decide import cancel as take_back
+    from liftlock.services.project import Project
+
+    with Project(file) as project:
+        show(invocation, project, take_back(project, text, stage, local_actor(os.environ)))
+
+
+@release.command(cls=Verb, examples=("liftlock release retry 42", "liftlock release retry 42 --to production"))
+@click.argument("text", metavar="RELEASE")
+@some_stage_option
+@file_option
+@output_option("text", "json")
+@debug_option
+@pass_invocation
+def retry(invocation: Invocation, *, text: str, stage: str | None, file: str | None) -> None:
+    """Try again what was admitted and did not succeed."""
+    from liftlock.services.actor import local_actor
+    from liftlock.services.decide import retry as try_again
+    from liftlock.services.project import Project
+
+    with Project(file) as project:
+        show(invocation, project, try_again(project, text, stage, local_actor(os.environ)))
 
 
 def _show(invocation: Invocation, created: Created, history: Sequence[Promotion]) -> None:

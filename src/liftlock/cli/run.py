@@ -82,7 +82,7 @@ def _by_click(arguments: Sequence[str], invocation: Invocation) -> int:
         where = getattr(error, "ctx", None)
         hint = f"{where.command_path} --help shows how it is written" if where else ""
         raise UsageError(error.format_message(), hint=hint) from None
-    return 0
+    return invocation.code
 
 
 def _output(arguments: Sequence[str]) -> Format:

@@ -1,25 +1,37 @@
-"""The composition root of the releases wing: a pipeline file, and the home that remembers, beside it."""
+"""The composition root of the releases wing: a pipeline file, the home that remembers, and what a worker works with."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from liftlock.engine.workplace import Images, Workplace, place_of
 from liftlock.errors import NotFound
+from liftlock.gates.table import GATES
+from liftlock.kinds.tools import Tools
+from liftlock.notify.table import NOTIFIERS
 from liftlock.pipeline.load import DEFAULT_FILE, read
 from liftlock.release.pipeline import Pipeline
 from liftlock.release.place import LAYOUT
+from liftlock.services.folders import Folders
 from liftlock.store.artifact_store import ArtifactStore
 from liftlock.store.home import Home
 
 __all__ = ["HOME_FOLDER", "Project"]
 
 HOME_FOLDER = ".liftlock"
+
+DATABASE_URL = "LIFTLOCK_DATABASE_URL"
+"""The variable that names a database beyond this machine."""
+
+OpenImages = Callable[[Pipeline], AbstractContextManager[Images]]
+"""Opens what one piece of work needs of a pipeline's registries and layouts."""
 
 
 def _now() -> dt.datetime:
@@ -30,20 +42,29 @@ class Project:
     """What one command works on: the pipeline of a file, and the state in ``.liftlock`` beside that file.
 
     Without a ``file`` it is ``liftlock.yaml`` in the current folder, which need not be there for what works without a
-    pipeline. One per operation; close it.
+    pipeline. ``LIFTLOCK_DATABASE_URL`` in ``env`` names a database that several machines share. One per operation;
+    close it.
     """
 
-    def __init__(self, file: str | None = None, *, clock: Callable[[], dt.datetime] = _now) -> None:
+    def __init__(
+        self, file: str | None = None, *, clock: Callable[[], dt.datetime] = _now, env: Mapping[str, str] = os.environ
+    ) -> None:
         self.file = Path(file or DEFAULT_FILE)
         self._named = file is not None
         self.folder = self.file.parent.absolute()
-        self.home = Home(self.folder / HOME_FOLDER, clock)
+        self.env = env
+        self.home = Home(self.folder / HOME_FOLDER, clock, env.get(DATABASE_URL, ""))
         self.clock = clock
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the state is this machine's alone: then a command that waits does the work itself."""
+        return not self.env.get(DATABASE_URL)
 
     @cached_property
     def pipeline(self) -> Pipeline:
         """Raises `NotFound` without a file, `ConfigError` for what is wrong with it."""
-        return read(self.file)
+        return read(self.file, GATES, NOTIFIERS)
 
     @property
     def known_pipeline(self) -> Pipeline | None:
@@ -72,11 +93,24 @@ class Project:
             self.folder / self.known_pipeline.store if self.known_pipeline and self.stores_everything else None
         )
 
+    @property
+    def tools(self) -> Tools:
+        """What gates and notifiers are lent here."""
+        return Tools(folder=self.folder, environment=self.env)
+
+    def workplace(self, images: OpenImages) -> Workplace:
+        """What a worker of this project works with; ``images`` opens registries with this environment's credentials."""
+        return Workplace(
+            store=self.home.store,
+            folder=self.folder,
+            state=Folders.from_environment(self.env).state,
+            images=images,
+            tools=self.tools,
+        )
+
     def target(self, place: str) -> str:
         """The name to open a place of the pipeline by: layouts are relative to the file's folder, wherever we stand."""
-        if place.startswith(LAYOUT):
-            return LAYOUT + os.path.normpath(self.folder / place.removeprefix(LAYOUT))
-        return place
+        return place_of(self.folder, place)
 
     def written(self, target: str) -> str:
         """The reverse of `target`: a place as it would be written in the file, where it is in or below its folder."""

@@ -1,46 +1,61 @@
-"""Promoting: a release goes into a stage, admitted by the rules, content first, tags last, written down throughout."""
+"""Promoting: a release is asked for in a stage, and followed until that is over or has to wait."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from liftlock.engine.holders import copy_requests
+from liftlock.engine import decisions
+from liftlock.errors import Cancelled, Conflict, LiftlockError, RefusedError, WaitRanOut
+from liftlock.release.people import Actor
 from liftlock.release.place import Destination
-from liftlock.release.promotion import Promotion
+from liftlock.release.promotion import Decision, Execution, Promotion
 from liftlock.release.release import Release
-from liftlock.services.attempts import Deadline, admitted, working
-from liftlock.services.project import Project
-from liftlock.services.session import Session
-from liftlock.store.memories import PromotionJournal
+from liftlock.services.follow import Follower, Stop, as_copy_events, only_queued, settled, until
+from liftlock.services.project import OpenImages, Project
+from liftlock.services.standing import Standing, standing
+from liftlock.store.events import Seen
 from liftlock.transfer.events import Cancel, OnEvent, ignore
-from liftlock.transfer.execute import execute
-from liftlock.transfer.model import Result
-from liftlock.transfer.plan import make_plan
-from liftlock.transfer.survey import survey
 
-__all__ = ["Promoted", "promote", "queue"]
+__all__ = ["Promoted", "Wait", "ask", "carry_out", "promote", "roll_back", "unsuccessful"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """How long a command waits for what it asked for."""
+
+    people: bool = False
+    """Also for what does not come by itself at once: people, soaks, the end of a freeze."""
+    seconds: float | None = None
+    """At most so long; None: any time."""
+
+
+PATIENT = Wait()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promoted:
-    """What a promotion did, or, while ``result`` is None, that it is queued."""
+    """What became of a promotion, and what it did."""
 
-    release: Release
-    stage: str
-    promotion: Promotion
+    standing: Standing
     destinations: tuple[Destination, ...]
     """Layouts with their whole path."""
-    result: Result | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+    """Of the attempt that succeeded: blobs, bytes, tags, notes; empty while there is none."""
+
+    @property
+    def promotion(self) -> Promotion:
+        return self.standing.promotion
+
+    @property
+    def release(self) -> Release:
+        return self.standing.release
 
     def to_json(self) -> dict[str, Any]:
-        result = self.result.to_json() if self.result else {}
         return {
-            "release": self.release.id,
-            "name": self.release.name,
-            "stage": self.stage,
-            "promotion": self.promotion.id,
-            "state": self.promotion.state,
+            **self.standing.to_json(),
             "images": [
                 {
                     "image": each.image,
@@ -50,61 +65,179 @@ class Promoted:
                 }
                 for each in self.destinations
             ],
-            **result,
+            **self.result,
         }
 
 
-def queue(project: Project, release: Release, stage: str) -> Promoted:
-    """Admit a release to a stage, and no more: the next `promote` of it carries it out.
+def ask(project: Project, release: Release, stage: str, by: Actor, *, proven: frozenset[str] = frozenset()) -> Promoted:
+    """Ask for a release in a stage, and no more.
 
-    Raises `RefusedError` when the rules say no; that is recorded.
+    Raises `RefusedError` when the rules say no at once; that is recorded. Raises what `Release.destinations` raises.
     """
     destinations = _destinations(project, release, stage)
-    promotion = admitted(project, release, stage)
-    return Promoted(release=release, stage=stage, promotion=promotion, destinations=destinations)
+    with project.home.store.begin() as tx:
+        promotion = decisions.request(tx, release, stage, by=[by], proven=proven)
+        found = standing(tx, release, promotion)
+    if promotion.decision is Decision.REFUSED:
+        raise _refused(found)
+    return Promoted(standing=found, destinations=destinations)
+
+
+def roll_back(project: Project, stage: str, text: str | None, by: Actor) -> Promoted:
+    """Ask for an earlier release to come back (None: the one before the current), and hold the stage.
+
+    Raises `NotFound` for an unknown stage or release, `RefusedError` as `decisions.rollback`.
+    """
+    project.pipeline.stage(stage)
+    with project.home.store.begin() as tx:
+        release = tx.releases.find(text, project.pipeline.name).release if text else None
+        promotion = decisions.rollback(tx, project.pipeline, stage, release, by=by)
+        release = release or tx.releases.get(promotion.release).release
+        found = standing(tx, release, promotion)
+    return Promoted(standing=found, destinations=_destinations(project, release, stage))
 
 
 def promote(
     project: Project,
-    session: Session,
+    images: OpenImages,
     release: Release,
     stage: str,
+    by: Actor,
     *,
-    wait: float | None = None,
+    proven: frozenset[str] = frozenset(),
+    wait: Wait = PATIENT,
     on_event: OnEvent = ignore,
     cancel: Cancel | None = None,
 ) -> Promoted:
-    """Take a release into a stage; returns when every tag there holds it, read back.
+    """Ask for a release in a stage, and carry it out, or wait for who does: until it is over, or has to wait.
 
-    ``wait`` bounds the seconds: what is under way then stops, and the same command goes on later. While another
-    process works on the stage, this one waits.
-
-    Raises `RefusedError` when the rules say no (that is recorded), `WaitRanOut`, and what the copy raises.
+    Raises as `ask` and `carry_out`.
     """
-    cancel = cancel or Cancel()
-    destinations = _destinations(project, release, stage)
-    queued = admitted(project, release, stage)
-    with Deadline(wait, cancel) as deadline, working(project, release, queued, deadline, cancel) as running:
-        requests = copy_requests(
-            release,
-            stage,
-            release.destinations(stage),
-            store=project.home.store,
-            places=project,
-            images=session,
-            cancel=cancel,
+    asked = ask(project, release, stage, by, proven=proven)
+    return carry_out(project, images, asked, by, wait=wait, on_event=on_event, cancel=cancel)
+
+
+def carry_out(
+    project: Project,
+    images: OpenImages,
+    asked: Promoted,
+    by: Actor,
+    *,
+    wait: Wait = PATIENT,
+    on_event: OnEvent = ignore,
+    cancel: Cancel | None = None,
+) -> Promoted:
+    """Follow a promotion that was asked for; returns when it has succeeded, or waits for what does not come at once.
+
+    When the time is over, or ``cancel`` is requested, an attempt under way here is canceled; what waits goes on
+    waiting. Raises `WaitRanOut` and `Cancelled` then, and an error that says why when the promotion did not succeed.
+    """
+    return _Pursuit(project, asked, by, wait, on_event).run(images, cancel or Cancel())
+
+
+class _Pursuit:
+    """One command that follows one promotion."""
+
+    def __init__(self, project: Project, asked: Promoted, by: Actor, wait: Wait, on_event: OnEvent) -> None:
+        self._project = project
+        self._asked = asked
+        self._by = by
+        self._wait = wait
+        self._standing = asked.standing
+        self._tell = as_copy_events(on_event)
+        self._result: Mapping[str, Any] = {}
+        self._attempt = len(asked.promotion.attempts)
+        self._follower = Follower(self._on_seen, promotion=asked.promotion.id)
+
+    def run(self, images: OpenImages, cancel: Cancel) -> Promoted:
+        stopped = until(
+            self._project, images, self._done, seconds=self._wait.seconds, cancel=cancel, give_up=self._give_up
         )
-        result = execute(
-            make_plan(survey(requests, session.targets, cancel=cancel)),
-            session.targets,
-            state=session.folders.state,
-            journal=PromotionJournal(project.home.store, running.id, len(running.attempts)),
-            on_event=on_event,
-            cancel=cancel,
+        found, promotion = self._standing, self._standing.promotion
+        if stopped is not None and not self._succeeded(promotion):
+            raise self._told(stopped)
+        if promotion.over and not self._succeeded(promotion):
+            raise unsuccessful(found)
+        return replace(self._asked, standing=found, result=self._result)
+
+    def _on_seen(self, seen: Seen) -> None:
+        if (seen.attempt or 0) < self._attempt:  # of an earlier attempt of the same promotion
+            return
+        if seen.kind == "result":
+            self._result = seen.data
+        self._tell(seen)
+
+    def _done(self) -> bool:
+        with self._project.home.store.read() as tx:
+            self._follower.look(tx)
+            promotion = tx.promotions.get(self._asked.promotion.id)
+            self._standing = standing(tx, self._asked.release, promotion)
+            return settled(tx, promotion) and (promotion.over or not self._wait.people)
+
+    def _give_up(self, why: Stop) -> bool:
+        promotion = self._standing.promotion
+        if promotion.over or (why is Stop.TIME and not self._project.embedded):
+            return False  # workers go on with it
+        if promotion.decision is Decision.WAITING and (why is Stop.TIME or not only_queued(self._standing.unmet)):
+            return False
+        with suppress(Conflict), self._project.home.store.begin() as tx:  # it may be over by now
+            decisions.cancel(tx, promotion.id, self._by)
+        return True
+
+    def _told(self, stopped: Stop) -> LiftlockError:
+        promotion = self._standing.promotion
+        again = "the same command goes on where it stopped"
+        if not promotion.over:
+            name = f"{self._asked.release.name} --to {promotion.stage}"
+            again = f"it goes on without this command; to take it back: liftlock release cancel {name}"
+        if stopped is Stop.SIGNAL:
+            return Cancelled("stopped on request", hint=again)
+        left = "it was stopped" if promotion.over else f"it is {promotion.state}"
+        reasons = "".join(f"; {each.kind}: {each.reason}" for each in self._standing.unmet)
+        return WaitRanOut(f"not done within {self._wait.seconds:g} s; {left}{reasons}", hint=again)
+
+    @staticmethod
+    def _succeeded(promotion: Promotion) -> bool:
+        return promotion.last is not None and promotion.last.execution is Execution.SUCCEEDED
+
+
+def _refused(found: Standing) -> RefusedError:
+    after = next((each for each in found.conditions if each.kind == "after" and not each.met), None)
+    promotion = found.promotion
+    hint = (
+        f"first: {after.clears_by}" if after else f"see: liftlock explain {found.release.name} --to {promotion.stage}"
+    )
+    return RefusedError(
+        f"release {found.release.name} may not go to {promotion.stage!r}: {promotion.reason}", hint=hint
+    )
+
+
+def unsuccessful(found: Standing) -> LiftlockError:
+    """Why a promotion that is over has not succeeded."""
+    promotion = found.promotion
+    last = promotion.last
+    if last is None:
+        return RefusedError(
+            f"release {found.release.name} does not go to {promotion.stage!r}: it was {promotion.decision.value}"
+            + (f": {promotion.reason}" if promotion.reason else ""),
+            hint="see: liftlock trace " + found.release.name,
         )
-    with project.home.store.read() as tx:
-        done = tx.promotions.get(running.id)
-    return Promoted(release=release, stage=stage, promotion=done, destinations=destinations, result=result)
+    if last.arrived:
+        return LiftlockError(
+            f"the tags are set, but who has to be told was not: {last.reason}",
+            hint=f"to tell again: liftlock release retry {found.release.name} --to {promotion.stage}",
+        )
+    if last.execution is Execution.FAILED:
+        return RefusedError(
+            f"no tag has moved: just before, the conditions did not hold: {last.reason}",
+            hint=f"see: liftlock explain {found.release.name} --to {promotion.stage}",
+        )
+    if last.execution is Execution.CANCELED:
+        return LiftlockError(
+            f"it was canceled: {last.reason}" if last.reason else "it was canceled",
+            hint="the same command goes on where it stopped",
+        )
+    return LiftlockError(last.reason, hint="the same command goes on where it stopped")
 
 
 def _destinations(project: Project, release: Release, stage: str) -> tuple[Destination, ...]:

@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from liftlock.engine import decisions
 from liftlock.engine.holders import known_places
 from liftlock.errors import UsageError
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.release.artifact import Artifact
-from liftlock.release.release import require_images
+from liftlock.release.people import Actor
+from liftlock.release.release import Release, require_images
+from liftlock.release.stage import Trigger
 from liftlock.services.archives import prepare_archives
 from liftlock.services.project import Project
+from liftlock.services.releases import make_release
 from liftlock.services.session import Session
+from liftlock.services.standing import Standing, standing
 from liftlock.store.artifacts import Origin, Published
 from liftlock.store.memories import LayerMemory
+from liftlock.store.store import Transaction
 from liftlock.targets.locate import Location
 from liftlock.transfer.events import Cancel, Event, OnEvent, ignore
 from liftlock.transfer.execute import execute
@@ -26,7 +32,18 @@ from liftlock.transfer.pool import gather
 from liftlock.transfer.sides import at
 from liftlock.transfer.survey import survey
 
-__all__ = ["Build", "Pinned", "all_artifacts", "artifact_json", "export", "find_artifact", "pin", "publish", "record"]
+__all__ = [
+    "Build",
+    "Pinned",
+    "Publication",
+    "all_artifacts",
+    "artifact_json",
+    "export",
+    "find_artifact",
+    "pin",
+    "publish",
+    "record",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +54,8 @@ class Build:
     commit: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    author: str = ""
+    """Who wrote the commit. Not part of the artifact: an approval rule asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +68,34 @@ class Pinned:
     """The manifests that it consists of, when it is an index."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """An artifact that was published, and what that has started."""
+
+    published: Published
+    release: Release | None = None
+    """The release of it, where a stage's trigger is ``on-publish``."""
+    asked: tuple[Standing, ...] = ()
+    """The promotions that were asked for by themselves: none when all of this was published before."""
+
+
 def publish(
     project: Project,
     session: Session,
     sources: Mapping[str, str],
     build: Build,
+    by: Actor,
     *,
+    variables: Mapping[str, str] | None = None,
     on_event: OnEvent = ignore,
     cancel: Cancel | None = None,
-) -> Published:
+) -> Publication:
     """Make an artifact of the images named in ``sources`` (name → location) and keep it.
 
     What comes from a file is stored; what a registry holds is pinned to its digest, and stored when the pipeline names
-    a store. Publishing the same again gives the same artifact. Raises `Conflict` when this build id has published other
-    content before; `RefusedError` when the pipeline is for other images.
+    a store. Publishing the same again gives the same artifact. Where a stage's trigger is ``on-publish``, the release
+    is made (with ``variables``), and asked for, in the transaction that records the artifact. Raises `Conflict` when
+    this build id has published other content before; `RefusedError` when the pipeline is for other images.
     """
     if project.known_pipeline is not None:
         require_images(project.known_pipeline, sources, "what is published")
@@ -73,7 +106,11 @@ def publish(
         only_pinned = location.kind == "registry" and not project.stores_everything
         (to_pin if only_pinned else to_store)[name] = location
     found = pin(session, to_pin, cancel) | _store(project, session, to_store, on_event, cancel)
-    return record(project, session, {name: found[name] for name in sources}, build)
+    images = {name: found[name] for name in sources}
+    _prepare(project, session, images, build)
+    with project.home.store.begin() as tx:
+        published = _recorded(tx, project, images, build, by)
+        return _released(tx, project, published, by, variables or {})
 
 
 def pin(session: Session, locations: Mapping[str, Location], cancel: Cancel | None = None) -> dict[str, Pinned]:
@@ -92,30 +129,85 @@ def pin(session: Session, locations: Mapping[str, Location], cancel: Cancel | No
     return dict(zip(locations, gather(one, locations.values(), cancel=cancel), strict=True))
 
 
-def record(project: Project, session: Session, images: Mapping[str, Pinned], build: Build) -> Published:
+def record(project: Project, session: Session, images: Mapping[str, Pinned], build: Build, by: Actor) -> Published:
     """Make these images known as an artifact: their tags in the store, the document, last of all the record.
 
     A build that has published the same before stays with what it published first. Raises `Conflict` when it has
     published something else; then nothing has changed.
     """
-    artifact = Artifact(
+    _prepare(project, session, images, build)
+    with project.home.store.begin() as tx:
+        return _recorded(tx, project, images, build, by)
+
+
+def _artifact(images: Mapping[str, Pinned], build: Build) -> Artifact:
+    return Artifact(
         images={name: image.content for name, image in images.items()},
         build=build.id,
         commit=build.commit,
         links=build.links,
         labels=build.labels,
     )
+
+
+def _prepare(project: Project, session: Session, images: Mapping[str, Pinned], build: Build) -> None:
+    """What has to be in the store before the record says so."""
+    artifact = _artifact(images, build)
     with project.home.store.read() as tx:
         earlier = tx.artifacts.of_build(project.namespace, artifact.build) if artifact.build else None
     if earlier is None or earlier.artifact.digests == artifact.digests:
         _keep(project, session, earlier.artifact if earlier else artifact, images)
-    with project.home.store.begin() as tx:
-        return tx.artifacts.publish(
-            artifact,
+
+
+def _recorded(tx: Transaction, project: Project, images: Mapping[str, Pinned], build: Build, by: Actor) -> Published:
+    artifact = _artifact(images, build)
+    published = tx.artifacts.publish(
+        artifact,
+        project.namespace,
+        {name: image.origin for name, image in images.items()},
+        {image.content.digest: image.below for image in images.values()},
+        published_by=by.person,
+        author=build.author,
+    )
+    # A ledger belongs to a pipeline: without one there is none, and the release that is made later is on its own.
+    if project.namespace and published.published_at == tx.now:
+        made = published.artifact
+        tx.ledger.append(
             project.namespace,
-            {name: image.origin for name, image in images.items()},
-            {image.content.digest: image.below for image in images.values()},
+            "artifact.published",
+            by,
+            {
+                "artifact": str(made.id),
+                "build": made.build,
+                "commit": made.commit,
+                "author": published.author,
+                "images": {name: str(digest) for name, digest in made.digests.items()},
+            },
         )
+    return published
+
+
+def _released(
+    tx: Transaction, project: Project, published: Published, by: Actor, variables: Mapping[str, str]
+) -> Publication:
+    """The release that a stage with ``on-publish`` makes of it, asked for where it is new."""
+    pipeline = project.known_pipeline
+    started = [stage.name for stage in pipeline.stages if stage.trigger is Trigger.ON_PUBLISH] if pipeline else []
+    if pipeline is None or not started:
+        if variables:
+            raise UsageError(
+                "--var is for the release that is made on publish, and no stage asks for one",
+                hint="no stage of this pipeline has trigger: on-publish",
+            )
+        return Publication(published=published)
+    created, new = make_release(tx, pipeline, published, variables, by)
+    release = created.release
+    if not new:
+        return Publication(published=published, release=release)
+    for stage in started:
+        release.destinations(stage)  # raises where a variable has no value
+    asked = tuple(standing(tx, release, each) for each in decisions.published(tx, release, published))
+    return Publication(published=published, release=release, asked=asked)
 
 
 def _store(
@@ -218,4 +310,6 @@ def artifact_json(project: Project, published: Published) -> dict[str, Any]:
             for name, image in artifact.images.items()
         },
         "publishedAt": published.published_at.isoformat(),
+        "publishedBy": published.published_by,
+        "author": published.author,
     }
