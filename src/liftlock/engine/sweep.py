@@ -1,0 +1,75 @@
+"""Due work, found in the tables and enqueued under names that make it run once, whoever finds it how often.
+
+A run that ended although its row is still due has come to grief in a way that nobody foresaw (a full disk, say). It is
+started anew, under the next name, after a pause that doubles.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from liftlock.engine import setup
+from liftlock.engine.setup import Queue
+from liftlock.engine.shift import Shift
+from liftlock.engine.workflows import DELIVER, LOOK, RUN_PROMOTION
+
+__all__ = ["Sweep"]
+
+AGAIN = (1.0, 300.0)
+"""Seconds until a run that came to grief is started anew: the first time, and at most."""
+
+REMEMBERED = 5.0
+"""Seconds for which what was enqueued is not looked up again."""
+
+
+class _Due(NamedTuple):
+    queue: Queue
+    workflow: str
+    name: str
+    arguments: tuple[int, int]
+
+
+class Sweep:
+    """The sweep of one shift."""
+
+    def __init__(self, shift: Shift) -> None:
+        self._shift = shift
+        self._enqueued: dict[str, float] = {}
+
+    def __call__(self) -> int:
+        """Enqueue what is due and not enqueued yet; how much is due. Raises `LiftlockError` without the database."""
+        now = time.monotonic()
+        self._enqueued = {name: at for name, at in self._enqueued.items() if now - at < REMEMBERED}
+        count = 0
+        for due in self._due():
+            count += 1
+            if due.name not in self._enqueued:
+                _enqueue(due)
+                self._enqueued[due.name] = now
+        return count
+
+    def _due(self) -> Iterator[_Due]:
+        with self._shift.workplace.store.read() as tx:
+            attempts = tx.promotions.under_way()
+            looks = tx.promotions.due()
+            notifications = tx.notifications.due()
+        for promotion, attempt in attempts:
+            yield _Due("promotions", RUN_PROMOTION, f"promo:{promotion}:{attempt}", (promotion, attempt))
+        for promotion, number in looks:
+            yield _Due("looks", LOOK, f"look:{promotion}:{number}", (promotion, number))
+        for notification, tries in notifications:
+            yield _Due("notify", DELIVER, f"notify:{notification}:{tries}", (notification, tries))
+
+
+def _enqueue(due: _Due) -> None:
+    for generation in range(1, 1_000_000):
+        name = due.name if generation == 1 else f"{due.name}~{generation}"
+        run = setup.run_of(name)
+        if run is None:
+            setup.enqueue(due.queue, due.workflow, name, *due.arguments)
+            return
+        first, longest = AGAIN
+        if not run.ended or time.time() - run.changed_at < min(first * 2 ** (generation - 1), longest):
+            return
