@@ -13,6 +13,9 @@ belongs to an attempt, and there is none before admission:
        └──────────┴──────→ canceled
 
 What has ended never changes: trying again is a new attempt, and so is doing again what succeeded.
+
+Where a stage has receivers that must be told, an attempt whose tags are all there (`Attempt.arrived`) goes on running
+until they were told. One that cannot be told fails the attempt, and the tags stay where they are.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from liftlock.release.people import Actor
 from liftlock.release.stage import Trigger
 
 __all__ = [
+    "Arrived",
     "Attempt",
     "Decided",
     "Decision",
@@ -66,7 +70,7 @@ class Execution(enum.Enum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """A re-check just before the tags said no; no tag moved."""
+    """A re-check just before the tags said no, and no tag moved; or a receiver that must be told could not be."""
     ERRORED = "errored"
     """Something broke, or the process was gone."""
     CANCELED = "canceled"
@@ -89,6 +93,13 @@ class Attempt:
     order: int | None = None
     """Rank among everything that ended, given when it ends: it says what came last, which clocks cannot."""
     reason: str = ""
+    arrived_at: dt.datetime | None = None
+    """When its tags were all there, where that was not its end: receivers had to be told first."""
+
+    @property
+    def arrived(self) -> bool:
+        """Whether its tags are all there, whatever became of it after that."""
+        return self.execution is Execution.SUCCEEDED or self.arrived_at is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +117,8 @@ class Promotion:
     trigger: Trigger
     """What asked."""
     rollback: bool = False
+    proven: frozenset[str] = frozenset()
+    """Earlier stages that nothing was on record about, and whose registries held the release when it was asked for."""
     decision: Decision = Decision.WAITING
     decided_at: dt.datetime | None = None
     reason: str = ""
@@ -128,6 +141,11 @@ class Promotion:
     def succeeded(self) -> Attempt | None:
         """The newest attempt that succeeded."""
         return next((each for each in reversed(self.attempts) if each.execution is Execution.SUCCEEDED), None)
+
+    @property
+    def arrived(self) -> Attempt | None:
+        """The newest attempt that has ended and had brought the release to its stage."""
+        return next((each for each in reversed(self.attempts) if each.arrived and each.execution.ended), None)
 
     @property
     def over(self) -> bool:
@@ -165,6 +183,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """The tags are all there; receivers that must be told are told next."""
+
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The attempt came to an end."""
 
@@ -174,7 +199,7 @@ class Ended:
     reason: str = ""
 
 
-Event = Decided | Queued | Started | Ended
+Event = Decided | Queued | Started | Arrived | Ended
 
 
 def apply(promotion: Promotion, event: Event) -> Promotion:
@@ -197,6 +222,8 @@ def apply(promotion: Promotion, event: Event) -> Promotion:
             return replace(promotion, attempts=(*promotion.attempts, new))
         case Started():
             return _changed(promotion, _started(promotion, event))
+        case Arrived():
+            return _changed(promotion, _arrived(promotion, event))
         case Ended():
             return _changed(promotion, _ended(promotion, event))
 
@@ -206,6 +233,13 @@ def _started(promotion: Promotion, event: Started) -> Attempt:
     if last is None or last.execution is not Execution.QUEUED:
         raise _impossible(promotion, "be started")
     return replace(last, execution=Execution.RUNNING, started_at=event.at)
+
+
+def _arrived(promotion: Promotion, event: Arrived) -> Attempt:
+    last = promotion.last
+    if last is None or last.execution is not Execution.RUNNING or last.arrived:
+        raise _impossible(promotion, "arrive")
+    return replace(last, arrived_at=event.at)
 
 
 def _ended(promotion: Promotion, event: Ended) -> Attempt:

@@ -20,13 +20,13 @@ MIN_PREFIX = 4
 
 
 def current(history: Iterable[Promotion], stage: str) -> Promotion | None:
-    """What is in a stage now: the promotion whose success was the last to end. Versions and build ids don't count."""
+    """What is in a stage now: the promotion whose arrival is the last. Versions and build ids don't count."""
     best: Promotion | None = None
     latest = -1
     for promotion in history:
-        success = promotion.succeeded if promotion.stage == stage else None
-        if success is not None and success.order is not None and success.order > latest:
-            best, latest = promotion, success.order
+        arrived = promotion.arrived if promotion.stage == stage else None
+        if arrived is not None and arrived.order is not None and arrived.order > latest:
+            best, latest = promotion, arrived.order
     return best
 
 

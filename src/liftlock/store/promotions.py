@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +13,7 @@ from liftlock.errors import Conflict, NotFound
 from liftlock.oci.digest import Digest
 from liftlock.release.people import Actor
 from liftlock.release.promotion import (
+    Arrived,
     Attempt,
     Decided,
     Decision,
@@ -47,6 +48,7 @@ class Promotions:
         requested_by: Sequence[Actor],
         trigger: Trigger = Trigger.MANUAL,
         rollback: bool = False,
+        proven: Iterable[str] = (),
     ) -> Promotion:
         """Record that a release shall go to a stage: a promotion that waits, and is looked at right away."""
         release.pipeline.stage(stage)
@@ -61,6 +63,7 @@ class Promotions:
                 requested_by=json.dumps([{"person": one.person, "asserted": one.asserted} for one in requested_by]),
                 trigger=trigger.value,
                 rollback=rollback,
+                proven=json.dumps(sorted(proven)),
                 decision=Decision.WAITING.value,
                 reason="",
                 ready=False,
@@ -97,15 +100,6 @@ class Promotions:
             .returning(t.promotions.c.looks)
         )
         return looks or 0
-
-    def wake(self, pipeline: str, stage: str = "") -> None:
-        """Look again, now, at everything that waits in a stage (empty: in any)."""
-        pipeline_turn(self._connection, pipeline)
-        c = t.promotions.c
-        here = (c.pipeline == pipeline) & (c.decision == Decision.WAITING.value)
-        if stage:
-            here &= c.stage == stage
-        self._connection.execute(update(t.promotions).where(here).values(look_at=self._now))
 
     def due(self, limit: int = 100) -> Sequence[tuple[int, int]]:
         """The waiting promotions that it is time to look at, each with how often it was weighed; the oldest first."""
@@ -147,19 +141,18 @@ class Promotions:
         """Work on the queued attempt begins; raises `Conflict` when there is none."""
         return self._apply(promotion_id, Started(at=self._now))
 
-    def end(self, promotion_id: int, execution: Execution, reason: str = "") -> Promotion:
-        """The attempt ends so, and after everything that has ended before; raises `Conflict` when it cannot.
+    def arrive(self, promotion_id: int) -> Promotion:
+        """The tags of the running attempt are all there, and it goes on; raises `Conflict` when there is none."""
+        return self._apply(promotion_id, Arrived(at=self._now))
 
-        The stage is free then, and everything that waits for it is looked at.
-        """
+    def end(self, promotion_id: int, execution: Execution, reason: str = "") -> Promotion:
+        """The attempt ends so, and after everything that has ended before; raises `Conflict` when it cannot."""
         self._take_turn(promotion_id)
         take_turn(self._connection, "ended")
         last: int | None = self._connection.scalar(select(func.max(t.attempts.c.ended_order)))
-        ended = self._apply(
+        return self._apply(
             promotion_id, Ended(at=self._now, execution=execution, order=(last or 0) + 1, reason=reason)
         )
-        self.wake(ended.pipeline, ended.stage)
-        return ended
 
     def cancel(self, promotion_id: int, by: Actor) -> None:
         """Ask whoever works on the attempt that is under way to stop."""
@@ -197,37 +190,55 @@ class Promotions:
         """Every promotion of a release, in any stage."""
         return self._select(t.promotions.c.release_id == release)
 
+    def of_releases(self, releases: Iterable[Digest]) -> Mapping[Digest, Sequence[Promotion]]:
+        """Every promotion of each of some releases: with `currents`, what a page of the matrix is made of."""
+        found: dict[Digest, list[Promotion]] = {release: [] for release in releases}
+        for promotion in self._select(t.promotions.c.release_id.in_(list(found))):
+            found[promotion.release].append(promotion)
+        return found
+
     def open(self, pipeline: str, stage: str) -> Sequence[Promotion]:
         """What waits for a stage, or is under way there; in the order it was asked for."""
         c = t.promotions.c
-        waiting_or_active = (c.decision == Decision.WAITING.value) | c.active
-        return self._select((c.pipeline == pipeline) & (c.stage == stage) & waiting_or_active)
-
-    def ready(self, pipeline: str, stage: str) -> Sequence[int]:
-        """What waits for nothing but its turn, as of when each was looked at last."""
-        c = t.promotions.c
-        here = (c.pipeline == pipeline) & (c.stage == stage) & (c.decision == Decision.WAITING.value) & c.ready
-        return list(self._connection.scalars(select(c.id).where(here).order_by(c.id)))
+        here = select(c.id).where(c.pipeline == pipeline, c.stage == stage)
+        # Not one query with OR: each of the two has its index, and what is over is many.
+        return self._select(c.id.in_(here.where(c.decision == Decision.WAITING.value).union(here.where(c.active))))
 
     def succeeded_since(self, pipeline: str, stage: str, order: int) -> Sequence[Promotion]:
         """What succeeded in a stage after the attempt with this `order` had ended."""
         c = t.promotions.c
-        later = select(t.attempts.c.promotion_id).where(
-            t.attempts.c.ended_order > order, t.attempts.c.execution == Execution.SUCCEEDED.value
-        )
-        return self._select((c.pipeline == pipeline) & (c.stage == stage) & c.id.in_(later))
+        return self._select((c.pipeline == pipeline) & (c.stage == stage) & (c.succeeded_order > order))
 
     def current(self, pipeline: str, stage: str) -> Promotion | None:
         """What is in a stage now: as `liftlock.release.rules.current`."""
         c = t.promotions.c
-        found = self._connection.scalar(
-            select(c.id)
-            .join(t.attempts, t.attempts.c.promotion_id == c.id)
-            .where(c.pipeline == pipeline, c.stage == stage, t.attempts.c.execution == Execution.SUCCEEDED.value)
-            .order_by(t.attempts.c.ended_order.desc())
-            .limit(1)
+        newest = select(func.max(c.succeeded_order)).where(c.pipeline == pipeline, c.stage == stage).scalar_subquery()
+        found = self._select((c.pipeline == pipeline) & (c.stage == stage) & (c.succeeded_order == newest))
+        return found[0] if found else None
+
+    def currents(self, pipeline: str) -> Mapping[str, Promotion]:
+        """What is in each stage now, for the stages that something has succeeded in."""
+        c = t.promotions.c
+        newest = (
+            select(func.max(c.succeeded_order))
+            .where(c.pipeline == pipeline, c.succeeded_order.is_not(None))
+            .group_by(c.stage)
         )
-        return self.get(found) if found else None
+        found = self._select((c.pipeline == pipeline) & c.succeeded_order.in_(list(self._connection.scalars(newest))))
+        return {promotion.stage: promotion for promotion in found}
+
+    def replaced(self, current: Promotion) -> Promotion | None:
+        """What was in the stage before this release came there: after a rollback, before it came the first time."""
+        c = t.promotions.c
+        here = (c.pipeline == current.pipeline) & (c.stage == current.stage)
+        came = current.arrived.order if current.arrived else None
+        if current.rollback:
+            first = here & (c.release_id == current.release) & c.rollback.is_(False) & (c.succeeded_order < came)
+            came = self._connection.scalar(select(func.max(c.succeeded_order)).where(first)) or came
+        other = here & (c.release_id != current.release) & (c.succeeded_order < came)
+        newest = select(func.max(c.succeeded_order)).where(other).scalar_subquery()
+        found = self._select(here & (c.succeeded_order == newest))
+        return found[0] if found else None
 
     def _take_turn(self, promotion_id: int) -> None:
         # To which pipeline a promotion belongs never changes, so that may be read before.
@@ -246,6 +257,7 @@ class Promotions:
                 reason=promotion.reason,
                 successor=promotion.successor,
                 active=promotion.unfinished is not None,
+                succeeded_order=promotion.arrived.order if promotion.arrived else None,
             )
         )
         if isinstance(event, Decided):
@@ -258,6 +270,7 @@ class Promotions:
             "ended_at": attempt.ended_at,
             "ended_order": attempt.order,
             "reason": attempt.reason,
+            "arrived_at": attempt.arrived_at,
         }
         if isinstance(event, Queued):
             key = {"promotion_id": promotion_id, "number": attempt.number}
@@ -286,6 +299,7 @@ class Promotions:
                     ended_at=row.ended_at,
                     order=row.ended_order,
                     reason=row.reason,
+                    arrived_at=row.arrived_at,
                 )
             )
         return [
@@ -298,6 +312,7 @@ class Promotions:
                 requested_by=tuple(Actor(**one) for one in json.loads(row.requested_by)),
                 trigger=Trigger(row.trigger),
                 rollback=row.rollback,
+                proven=frozenset(json.loads(row.proven)),
                 decision=Decision(row.decision),
                 decided_at=row.decided_at,
                 reason=row.reason,

@@ -18,6 +18,7 @@ from liftlock.store.notifications import Notifications
 from liftlock.store.people import People
 from liftlock.store.postgres import Postgres
 from liftlock.store.promotions import Promotions
+from liftlock.store.queues import Queues
 from liftlock.store.releases import Releases
 from liftlock.store.samples import Samples
 from liftlock.store.schedules import Schedules
@@ -59,6 +60,10 @@ class Transaction:
     @cached_property
     def promotions(self) -> Promotions:
         return Promotions(self.connection, self.now)
+
+    @cached_property
+    def queues(self) -> Queues:
+        return Queues(self.connection, self.now)
 
     @cached_property
     def people(self) -> People:

@@ -152,6 +152,7 @@ promotions = Table(
     Column("requested_by", Text, nullable=False),  # JSON: a list of {person, asserted}
     Column("trigger", Text, nullable=False),
     Column("rollback", Boolean, nullable=False),
+    Column("proven", Text, nullable=False),  # JSON: stages whose registries held the release when it was asked for
     Column("decision", Text, nullable=False),
     Column("decided_at", Utc),
     Column("reason", Text, nullable=False),
@@ -160,7 +161,9 @@ promotions = Table(
     Column("look_at", Utc),  # when it is weighed again; null: when somebody does something
     Column("looks", Integer, nullable=False),  # how often it was weighed: makes the id of the next look
     Column("active", Boolean, nullable=False),  # admitted, with an attempt that has not ended: it has the stage
-    Index("ix_ll_promotions_pipeline_stage", "pipeline", "stage"),
+    Column("succeeded_order", BigInteger),  # the ended_order of its newest attempt that arrived
+    Index("ix_ll_promotions_pipeline_stage_succeeded_order", "pipeline", "stage", "succeeded_order"),
+    Index("ix_ll_promotions_pipeline_stage_decision", "pipeline", "stage", "decision"),
     Index("ix_ll_promotions_decision_look_at", "decision", "look_at"),
     Index(
         "uq_ll_promotions_active",
@@ -236,6 +239,7 @@ attempts = Table(
     Column("ended_at", Utc),
     Column("ended_order", BigInteger, unique=True),
     Column("reason", Text, nullable=False),
+    Column("arrived_at", Utc),  # when its tags were all there, where receivers had to be told after that
     Column("cancel_by", Text),  # who asked to cancel it, while it runs
     PrimaryKeyConstraint("promotion_id", "number"),
     CheckConstraint(
@@ -283,7 +287,8 @@ notifications = Table(
 events = Table(
     "ll_events",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    # SQLite gives ids, of 64 bits, to a column of exactly this type.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("pipeline", Text, nullable=False),
     Column("promotion_id", Integer, nullable=False),
     Column("attempt", Integer),

@@ -14,6 +14,7 @@ UTC = sa.DateTime(timezone=True)
 def upgrade() -> None:
     for name in ("published_by", "author"):
         op.add_column("ll_artifacts", sa.Column(name, sa.Text, nullable=False, server_default=sa.text("''")))
+    op.add_column("ll_attempts", sa.Column("arrived_at", UTC))
     op.add_column("ll_attempts", sa.Column("cancel_by", sa.Text))
     _promotions()
     _people()
@@ -29,12 +30,17 @@ def _promotions() -> None:
         table.add_column(sa.Column("requested_at", UTC))
         table.add_column(sa.Column("requested_by", sa.Text, nullable=False, server_default="[]"))
         table.add_column(sa.Column("trigger", sa.Text, nullable=False, server_default="manual"))
+        table.add_column(sa.Column("proven", sa.Text, nullable=False, server_default="[]"))
         for name in ("rollback", "ready", "active"):
             table.add_column(sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false()))
         table.add_column(sa.Column("successor", sa.Integer))
         table.add_column(sa.Column("look_at", UTC))
         table.add_column(sa.Column("looks", sa.Integer, nullable=False, server_default="0"))
-    op.execute("UPDATE ll_promotions SET requested_at = decided_at")
+        table.add_column(sa.Column("succeeded_order", sa.BigInteger))
+    op.execute(
+        "UPDATE ll_promotions SET requested_at = decided_at, succeeded_order = (SELECT MAX(ended_order) "
+        "FROM ll_attempts WHERE promotion_id = ll_promotions.id AND execution = 'succeeded')"
+    )
     # No process of the earlier version holds a stage any more: what it left under way has ended.
     op.execute(
         "UPDATE ll_attempts SET execution = 'errored', ended_at = COALESCE(started_at, queued_at), "
@@ -45,6 +51,7 @@ def _promotions() -> None:
         table.alter_column("requested_at", existing_type=UTC, nullable=False)
         table.alter_column("requested_by", existing_type=sa.Text, nullable=False, server_default=None)
         table.alter_column("trigger", existing_type=sa.Text, nullable=False, server_default=None)
+        table.alter_column("proven", existing_type=sa.Text, nullable=False, server_default=None)
         for name in ("rollback", "ready", "active"):
             table.alter_column(name, existing_type=sa.Boolean, nullable=False, server_default=None)
         table.alter_column("looks", existing_type=sa.Integer, nullable=False, server_default=None)
@@ -53,6 +60,9 @@ def _promotions() -> None:
             "decision IN ('waiting', 'admitted', 'refused', 'expired', 'canceled', 'superseded')",
         )
         table.create_check_constraint(op.f("ck_ll_promotions_decided"), "(decision = 'waiting') = (decided_at IS NULL)")
+    op.drop_index("ix_ll_promotions_pipeline_stage", "ll_promotions")
+    for column in ("succeeded_order", "decision"):
+        op.create_index(f"ix_ll_promotions_pipeline_stage_{column}", "ll_promotions", ["pipeline", "stage", column])
     op.create_index("ix_ll_promotions_decision_look_at", "ll_promotions", ["decision", "look_at"])
     op.create_index(
         "uq_ll_promotions_active",
@@ -139,7 +149,7 @@ def _telling() -> None:
     op.create_index("ix_ll_notifications_state_next_at", "ll_notifications", ["state", "next_at"])
     op.create_table(
         "ll_events",
-        sa.Column("id", sa.Integer, nullable=False, autoincrement=True),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), nullable=False, autoincrement=True),
         sa.Column("pipeline", sa.Text, nullable=False),
         sa.Column("promotion_id", sa.Integer, nullable=False),
         sa.Column("attempt", sa.Integer),
