@@ -113,10 +113,11 @@ class Promotions:
         return [(row.id, row.looks) for row in rows]
 
     def under_way(self) -> Sequence[tuple[int, int]]:
-        """The attempts that have not ended, of any pipeline: promotion and number; the oldest first."""
+        """The attempts with something left to do, of any pipeline: promotion and number; the oldest first."""
         c = t.attempts.c
+        left = c.ended_order.is_(None) & c.arrived_at.is_(None)
         rows = self._connection.execute(
-            select(c.promotion_id, c.number).where(c.ended_order.is_(None)).order_by(c.queued_at, c.promotion_id)
+            select(c.promotion_id, c.number).where(left).order_by(c.queued_at, c.promotion_id)
         )
         return [(row.promotion_id, row.number) for row in rows]
 
