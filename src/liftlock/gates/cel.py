@@ -25,7 +25,7 @@ __all__ = ["MAX_LENGTH", "check", "evaluate", "uses"]
 
 MAX_LENGTH = 2000
 """Characters of an expression."""
-MAX_STEPS = 200_000
+MAX_STEPS = 100_000
 """Parts of an expression that are evaluated, counted again for each item that ``all``, ``map`` and so on go through."""
 MAX_SIZE = 1024 * 1024
 """Characters of a text, or items of a list, that an expression may put together."""
@@ -196,5 +196,6 @@ def _sentence(error: CELEvalError) -> str:
     return {
         "modulus or divide by zero": "it divides by zero",
         "invalid_argument": "an index is out of the list's range",
-        "return error for overflow": "a number becomes too large",
+        "no such key": "there is no such key; 'key' in … says whether there is",
+        "return error for overflow": "a number becomes too large, or a text is none that can be converted",
     }.get(said, "its parts do not fit what it is about")
