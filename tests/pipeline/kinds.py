@@ -46,7 +46,7 @@ class Labels(Options):
 
 class Webhook(Options):
     url: SecretText
-    secret: SecretReference | None = None
+    secret: SecretReference | list[SecretReference] | None = None
 
 
 class Known:

@@ -85,12 +85,13 @@ def test_every_published_example_is_a_good_file(text: str) -> None:
     assert is_valid(text, published())
 
 
+FIRST = "name: early, to: 'x/early-{image}', tags: [t]"
 STAGE = "name: dev, to: 'x/{image}', tags: [t]"
-MINIMAL = f"pipeline: a\nimages: [web]\ngroups: {{ops: [ann, bob]}}\nstages: [{{{STAGE}}}]\n"
+MINIMAL = f"pipeline: a\nimages: [web]\ngroups: {{ops: [ann, bob]}}\nstages: [{{{FIRST}}}, {{{STAGE}}}]\n"
 
 
 def stage(keys: str) -> str:
-    return MINIMAL.replace("name: dev", f"name: dev, {keys}", 1)
+    return MINIMAL.replace("name: dev", f"name: dev, {keys}")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def stage(keys: str) -> str:
         "queue: supersede",
         "after: []",
         "gates: []",
-        "gates: [{soak: 2h}, {soak: {for: 2h}}]",
+        "after: [early], gates: [{soak: 2h}, {soak: {for: 2h}}]",
         "gates: [{labels: }, {labels: {labels: {a: 1}}}]",
         "gates: [{http: {url: 'env:U', headers: {A: 'file:a'}, status: [200], retry: {times: 3}}}]",
         "sampling: {delay: 1m}",

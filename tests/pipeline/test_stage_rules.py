@@ -209,6 +209,7 @@ def test_on_is_a_key_although_yaml_takes_it_for_true() -> None:
         ("retry: {times: 3}", "method: PUT", 38, "method is PUT, and should be GET or POST", ""),
         ("retry: {times: 3}", 'passes: "f(x"', 38, "passes: the expression has an open bracket", ""),
         ("level: 3", "level: 3.5", 39, "level is a number or a date to YAML", 'in quotes: "3.5"'),
+        ("    gates: []\n", "", 8, "comes after no other, so that there is nowhere to soak", "gates: []"),
         # sampling
         ("every: 30s", "every: 0s", 40, "gates cannot be asked all the time", "30s"),
         ("delay: 1m", "delay: 3d", 40, "the time is over after 2 d, before the gates are asked", "longer than delay"),
@@ -279,6 +280,13 @@ def test_what_surprises_is_doubted_and_not_refused() -> None:
     assert [flaw.place for flaw in found] == [("stages", 3, "approvals", "count")]
     assert "all 3 persons have to approve" in found[0].message
     assert list(doubts(read())) == []
+
+
+def test_a_soak_that_lasts_longer_than_its_gates_are_asked_is_doubted() -> None:
+    found = list(doubts(read(changed("timeout: 2d", "timeout: 50m"))))
+
+    assert [flaw.place for flaw in found] == [("stages", 3, "gates", 0)]
+    assert "1h may expire before: its gates are asked for 50 m" in found[0].message
 
 
 def test_a_pinned_source_that_is_not_stored_is_doubted() -> None:

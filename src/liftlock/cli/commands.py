@@ -46,6 +46,7 @@ TABLE = {
     "ledger": Entry(
         "liftlock.cli.ledger:ledger", "Check and export the record of what was decided and done.", RELEASES
     ),
+    "init": Entry("liftlock.cli.init:init", "Write a pipeline file to begin with.", RELEASES),
     "validate": Entry("liftlock.cli.validate:validate", "Check a pipeline file.", RELEASES),
     "schema": Entry("liftlock.cli.schema:schema", "Print the JSON Schema of a pipeline file, for editors.", RELEASES),
     "demo": Entry("liftlock.cli.demo:demo", "Promote a small application through three stages.", RELEASES),

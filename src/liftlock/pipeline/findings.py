@@ -47,6 +47,9 @@ def keys_of(model: type[BaseModel]) -> list[str]:
 def _one(document: Document, error: Any, base: Place, owner: str) -> ConfigError:
     """One of pydantic's findings (its ``type`` says which kind)."""
     place = (*base, *(part for part in error["loc"] if part != "[key]" and not str(part).startswith("(")))
+    if error["type"] not in ("missing", "extra_forbidden"):
+        while len(place) > len(base) + 1 and place not in document.lines:
+            place = place[:-1]  # the name of a union's choice
     key = str(place[-1])
     given = error["input"]
     known: list[str] = []

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from liftlock.errors import UsageError
 from liftlock.release import freeze, schedule
-from liftlock.release.durations import written
+from liftlock.release.durations import seconds, written
 from liftlock.release.names import is_clean, suggestion
 from liftlock.release.pipeline import Pipeline
 from liftlock.release.stage import ApprovalRule, Sampling, Stage, Trigger
@@ -24,6 +24,10 @@ Place = tuple[str | int, ...]
 
 SKIPPABLE = ("approvals", "freeze", "hold")
 """What a rollback may go without, beside kinds of gates."""
+
+
+SOAK = "soak"
+"""The kind of gate that is about `Stage.after`."""
 
 
 class Flaw(NamedTuple):
@@ -53,6 +57,10 @@ def flaws_of_groups(pipeline: Pipeline) -> Iterator[Flaw]:
 def flaws_of_rules(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[Flaw]:
     """What is wrong with trigger, approvals, override, rollback, sampling, freeze and notify of a stage."""
     yield from _trigger(pipeline, stage, (*place, "trigger"))
+    for position, gate in enumerate(stage.gates):
+        if gate.kind == SOAK and not stage.after:
+            said = f"the stage {stage.name!r} comes after no other, so that there is nowhere to soak"
+            yield Flaw((*place, "gates", position), said, "say after: [STAGE], or gates: []")
     yield from _sampling(stage.sampling, (*place, "sampling"))
     if stage.approvals:
         yield from _approvals(pipeline, stage.approvals, (*place, "approvals"))
@@ -66,6 +74,14 @@ def flaws_of_rules(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[F
 
 def doubts_of_rules(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[Flaw]:
     """What may be meant, and is rarely: it makes a pipeline wait where nobody expects it."""
+    for position, gate in enumerate(stage.gates):
+        if gate.kind == SOAK and seconds(gate.options["for"]) >= stage.sampling.timeout:
+            yield Flaw(
+                (*place, "gates", position),
+                f"in stage {stage.name!r} what is asked for before it has soaked for {gate.options['for']} may expire "
+                f"before: its gates are asked for {written(stage.sampling.timeout)}",
+                "make timeout under sampling longer",
+            )
     rule = stage.approvals
     if rule and not rule.requester_may_approve:
         persons = pipeline.members(rule.groups)
