@@ -10,7 +10,9 @@ from typing import Protocol
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import make_url
 
+from liftlock.engine import setup
 from liftlock.store.store import upgrade
 from tests.support.certificates import Authority
 from tests.support.front import Front
@@ -133,6 +135,7 @@ def postgres_template(postgres_server: Postgres) -> str:
     """A database as ``liftlock db upgrade`` leaves it, to be copied."""
     name = postgres_server.create()
     upgrade(postgres_server.url(name))
+    setup.upgrade(make_url(postgres_server.url(name)))
     return name
 
 

@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import select
+
 from liftlock.engine.workplace import Images, Workplace, boundless
 from liftlock.gates.table import GATES
 from liftlock.kinds.tools import Tools
@@ -27,6 +29,7 @@ from liftlock.release.pipeline import Pipeline
 from liftlock.release.promotion import Promotion
 from liftlock.release.release import Release
 from liftlock.services.session import Session
+from liftlock.store import tables
 from liftlock.store.artifacts import Origin
 from liftlock.store.store import Store
 from tests.support import images
@@ -133,7 +136,8 @@ class Works:
     def kinds_on_ledger(self) -> list[str]:
         """The kinds of all entries, in order."""
         with self.store.read() as tx:
-            return [json.loads(text)["kind"] for _, text, _ in tx.ledger.rows(self.pipeline.name)]
+            entries = tx.connection.scalars(select(tables.ledger.c.entry).order_by(tables.ledger.c.number))
+            return [json.loads(text)["kind"] for text in entries]
 
     def close(self) -> None:
         self.store.close()

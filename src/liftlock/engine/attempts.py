@@ -13,7 +13,7 @@ from liftlock.engine import decisions
 from liftlock.engine.copying import homes
 from liftlock.engine.shift import Shift
 from liftlock.errors import Cancelled, LiftlockError, RefusedError, StateUnavailable
-from liftlock.release.promotion import Execution
+from liftlock.release.promotion import Execution, Promotion
 from liftlock.store.store import Transaction
 from liftlock.transfer.events import Cancel
 
@@ -48,8 +48,7 @@ def begin(shift: Shift, promotion: int, attempt: int) -> list[str] | None:
                 return None
             release = tx.releases.get(found.release).release
             if execution is Execution.QUEUED:
-                tx.promotions.start(promotion)
-                tx.events.add(found.pipeline, promotion, attempt, "state", {"state": Execution.RUNNING.value})
+                decisions.started(tx, promotion)
         return homes(release, found.stage)
 
     shift.boundary("begin")
@@ -134,8 +133,14 @@ def end(shift: Shift, promotion: int, attempt: int, outcome: Outcome) -> None:
 
 def _end(tx: Transaction, promotion: int, attempt: int, outcome: Outcome) -> None:
     found = tx.promotions.lock(promotion)
-    if found.attempts[attempt - 1].execution.ended:
+    if _is_done(found, attempt):
         return
     if outcome["data"]:
         tx.events.add(found.pipeline, promotion, attempt, "result", outcome["data"])
     decisions.ended(tx, promotion, Execution(outcome["execution"]), outcome["reason"])
+
+
+def _is_done(promotion: Promotion, attempt: int) -> bool:
+    """Whether there is nothing left to do for an attempt: it has ended, or waits for those who must be told of it."""
+    found = promotion.attempts[attempt - 1]
+    return found.execution.ended or found.arrived_at is not None

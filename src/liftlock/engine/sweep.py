@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from liftlock.engine import setup
+from liftlock.engine import decisions, setup
 from liftlock.engine.setup import Queue
 from liftlock.engine.shift import Shift
 from liftlock.engine.workflows import DELIVER, LOOK, RUN_PROMOTION
@@ -37,11 +37,13 @@ class Sweep:
     def __init__(self, shift: Shift) -> None:
         self._shift = shift
         self._enqueued: dict[str, float] = {}
+        self._registered = False
 
     def __call__(self) -> int:
         """Enqueue what is due and not enqueued yet; how much is due. Raises `LiftlockError` without the database."""
         now = time.monotonic()
         self._enqueued = {name: at for name, at in self._enqueued.items() if now - at < REMEMBERED}
+        self._keep_schedules()
         count = 0
         for due in self._due():
             count += 1
@@ -49,6 +51,19 @@ class Sweep:
                 _enqueue(due)
                 self._enqueued[due.name] = now
         return count
+
+    def _keep_schedules(self) -> None:
+        """Ask for what the schedules of this worker's pipeline say; the first time, have them known."""
+        store, pipeline = self._shift.workplace.store, self._shift.workplace.pipeline
+        if pipeline is None:
+            return
+        if self._registered:
+            with store.read() as tx:
+                if pipeline.name not in {each.pipeline for each in tx.schedules.due()}:
+                    return
+        with store.begin() as tx:
+            decisions.schedule_due(tx, pipeline, tx.now)
+        self._registered = True
 
     def _due(self) -> Iterator[_Due]:
         with self._shift.workplace.store.read() as tx:

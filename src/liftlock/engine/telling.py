@@ -47,11 +47,11 @@ def deliver(shift: Shift, notification: int, tries: int) -> None:
             if now.state != "pending" or now.tries != tries:
                 return
             if error is None:
-                tx.notifications.delivered(notification)
+                decisions.told(tx, notification)
                 return
             patience = getattr(error, "retry_after", None)
             again = next_try(tries + 1, found.created_at, tx.now, patience) if error.temporary else None
-            tx.notifications.undelivered(notification, str(error), again)
+            decisions.untold(tx, notification, str(error), again)
 
     shift.patiently(written_down)
     shift.boundary("notified")

@@ -52,6 +52,8 @@ class Workplace:
     """Opens what one piece of work needs, with the credentials of this environment."""
     tools: Tools
     """What gates and notifiers are lent: secrets and environment of this machine."""
+    pipeline: Pipeline | None = None
+    """Whose schedules this worker keeps, as its file says them now; None where there is no file."""
     boundary: Callable[[str], None] = boundless
     """Told before and after each effect, by name: where tests let a worker die."""
 

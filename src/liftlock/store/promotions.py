@@ -151,9 +151,7 @@ class Promotions:
         self._take_turn(promotion_id)
         take_turn(self._connection, "ended")
         last: int | None = self._connection.scalar(select(func.max(t.attempts.c.ended_order)))
-        return self._apply(
-            promotion_id, Ended(at=self._now, execution=execution, order=(last or 0) + 1, reason=reason)
-        )
+        return self._apply(promotion_id, Ended(at=self._now, execution=execution, order=(last or 0) + 1, reason=reason))
 
     def cancel(self, promotion_id: int, by: Actor) -> None:
         """Ask whoever works on the attempt that is under way to stop."""

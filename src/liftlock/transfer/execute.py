@@ -37,12 +37,14 @@ def execute(
     journal: Journal | None = None,
     on_event: OnEvent = ignore,
     cancel: Cancel | None = None,
+    patience: float | None = None,
     workers: int = WORKERS,
 ) -> Result:
     """Do what the plan says; returns when every tag holds its image, read back from the destination.
 
     ``state`` is a folder of this user and machine for tag locks, and for the journal where none is given. A request
-    through ``cancel`` closes open sockets and ends in `Cancelled`; the same command goes on later.
+    through ``cancel`` closes open sockets and ends in `Cancelled`; the same command goes on later. ``patience`` bounds the
+    seconds of waiting for another writer of a tag on this machine, which may be a process that was stopped.
     """
     cancel = cancel or Cancel()
     runner = _Run(plan, targets, on_event, cancel, workers)
@@ -57,6 +59,7 @@ def execute(
             targets,
             runner.put_tag,
             locks=os.path.join(state, "locks"),
+            patience=patience,
             journal=journal or _journal(plan, state),
             on_event=on_event,
             cancel=cancel,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -22,8 +23,11 @@ POLL = 0.05
 
 
 @contextmanager
-def hold(names: Iterable[str], folder: str, cancel: Cancel) -> Iterator[None]:
-    """Hold the locks of all these names, waiting for whoever has them; always in one order, so never in a deadlock."""
+def hold(names: Iterable[str], folder: str, cancel: Cancel, patience: float | None = None) -> Iterator[None]:
+    """Hold the locks of all these names, waiting for whoever has them; always in one order, so never in a deadlock.
+
+    After ``patience`` seconds for one of them it goes on without: whoever has it may be stopped, and never go on.
+    """
     with ExitStack() as stack:
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -31,7 +35,8 @@ def hold(names: Iterable[str], folder: str, cancel: Cancel) -> Iterator[None]:
                 path = os.path.join(folder, f"{Digest.of(name.encode()).hex[:32]}.lock")
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 stack.callback(os.close, descriptor)
-                while not _try(descriptor):
+                deadline = None if patience is None else time.monotonic() + patience
+                while not _try(descriptor) and (deadline is None or time.monotonic() < deadline):
                     cancel.wait(POLL)
         except OSError as error:
             raise LiftlockError(f"cannot lock tags in {folder}: {error.strerror}") from None

@@ -26,6 +26,7 @@ def move_tags(
     put: Callable[[TagStep], None],
     *,
     locks: str,
+    patience: float | None,
     journal: Journal,
     on_event: OnEvent,
     cancel: Cancel,
@@ -36,7 +37,7 @@ def move_tags(
     after; then, and after any other failure, the tags that had moved were put back, or are named in the error.
     """
     steps = plan.tags
-    with hold((f"{step.move.destination}:{step.move.tag}" for step in steps), locks, cancel):
+    with hold((f"{step.move.destination}:{step.move.tag}" for step in steps), locks, cancel, patience):
         for step in steps:
             if plan.no_clobber or step.expect is not None:
                 _check(step, targets, plan.no_clobber)

@@ -1,0 +1,77 @@
+"""A worker in this process: what it does with what is due, on both databases."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+
+import pytest
+
+from liftlock.engine import decisions
+from liftlock.engine.worker import Worker
+from liftlock.errors import Conflict
+from liftlock.release.promotion import Decision, Execution
+from tests.engine.conftest import MakeWorks
+from tests.support.works import ANNA, Works
+
+TWO_STAGES = """\
+pipeline: demo
+images: [web, db]
+stages:
+  - {name: dev, to: "oci:dev-{image}", tags: ["{build}", latest]}
+  - {name: test, after: [dev], trigger: on-success, to: ["oci:test-{image}", "oci:far-{image}"], tags: ["{build}"]}
+"""
+ONE_STAGE = """\
+pipeline: demo
+images: [web]
+stages:
+  - {name: dev, to: "oci:dev", tags: ["{build}"]}
+"""
+
+
+def in_use(works: Works) -> list[str]:
+    with works.store.read() as tx:
+        return [*tx.workers.alive(), *tx.workers.dead()]
+
+
+def test_a_release_goes_from_stage_to_stage_by_itself(make_works: MakeWorks, database_url: str) -> None:
+    works = make_works(TWO_STAGES, database_url)
+    release = works.release("1", ("web", "db"))
+    first = works.request(release, "dev")
+
+    with Worker(works.workplace()) as worker:
+        assert worker.run_until(lambda: works.kinds_on_ledger().count("attempt.ended") == 2, seconds=30)
+
+    assert works.get(first).state == "succeeded"
+    assert works.get(first.id + 1).state == "succeeded"
+    digests = {name: str(image.digest) for name, image in release.artifact.images.items()}
+    for stage, tags in (("dev", ("1", "latest")), ("test", ("1",)), ("far", ("1",))):
+        for name, digest in digests.items():
+            assert works.tags(f"{stage}-{name}") == dict.fromkeys(tags, digest)
+    one = ["promotion.requested", "promotion.admitted", "attempt.queued", "attempt.started", "attempt.ended"]
+    assert sorted(works.kinds_on_ledger()) == sorted(one * 2)
+    assert in_use(works) == []
+
+
+def test_what_a_worker_leaves_the_next_one_finishes(make_works: MakeWorks, database_url: str) -> None:
+    works = make_works(ONE_STAGE, database_url)
+    promotion = works.request(works.release("1"), "dev")
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stall(name: str) -> None:
+        if name == "journaled":
+            reached.set()
+            go_on.wait()
+
+    with Worker(works.workplace(stall)) as worker:
+        assert worker.run_until(reached.is_set, seconds=30)
+        worker.stop()
+        threading.Timer(0.1, go_on.set).start()
+    assert works.get(promotion).state == "running"
+    assert works.tags("dev") == {}
+
+    with Worker(works.workplace()) as worker:
+        assert worker.run_until(works.over(promotion), seconds=30)
+
+    assert works.get(promotion).state == "succeeded"
+    assert [works.kinds_on_ledger().count(kind) for kind in ("attempt.started", "attempt.ended")] == [1, 1]
