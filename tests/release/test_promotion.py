@@ -10,15 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
-from liftlock.errors import Conflict, NotFound, RefusedError, UsageError
+from liftlock.errors import Conflict, NotFound, UsageError
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.release.artifact import Artifact
+from liftlock.release.people import Actor
 from liftlock.release.pipeline import Pipeline
-from liftlock.release.promotion import Attempt, Decision, Ended, Event, Execution, Promotion, Queued, Started, apply
+from liftlock.release.promotion import (
+    Arrived,
+    Attempt,
+    Decided,
+    Decision,
+    Ended,
+    Event,
+    Execution,
+    Promotion,
+    Queued,
+    Started,
+    apply,
+)
 from liftlock.release.release import Release
-from liftlock.release.rules import admit, choose, current, has_succeeded, next_stages, unmet
-from liftlock.release.stage import Stage
+from liftlock.release.rules import choose, current, has_succeeded, next_stages, unmet
+from liftlock.release.stage import Stage, Trigger
 from liftlock.release.template import Template
 
 NOW = dt.datetime(2031, 5, 6, 12, tzinfo=dt.UTC)
@@ -48,7 +61,16 @@ def promotion(of: Release, to: str, *ends: tuple[Execution, int], decision: Deci
         for number, (execution, order) in enumerate(ends, 1)
     )
     return Promotion(
-        id=1, release=of.id, pipeline="demo", stage=to, decision=decision, decided_at=NOW, attempts=attempts
+        id=1,
+        release=of.id,
+        pipeline="demo",
+        stage=to,
+        requested_at=NOW,
+        requested_by=(Actor(person="dev@example.org"),),
+        trigger=Trigger.MANUAL,
+        decision=decision,
+        decided_at=NOW if decision.made else None,
+        attempts=attempts,
     )
 
 
@@ -58,11 +80,8 @@ OK, BROKE = Execution.SUCCEEDED, Execution.ERRORED
 
 def test_without_history_only_a_first_stage_is_open() -> None:
     assert next_stages(ONE, []) == ("dev",)
-    admit(ONE, "dev", [])
-    with pytest.raises(RefusedError) as caught:
-        admit(ONE, "prod", [])
-    assert "has not succeeded in test and scan" in str(caught.value)
-    assert "liftlock promote 1 --to dev" in caught.value.hint
+    assert unmet(ONE, "dev", []) == ()
+    assert unmet(ONE, "prod", []) == ("test", "scan")
 
 
 def test_every_earlier_stage_is_asked_for() -> None:
@@ -74,12 +93,27 @@ def test_every_earlier_stage_is_asked_for() -> None:
 
 
 def test_another_releases_success_opens_nothing() -> None:
-    with pytest.raises(RefusedError):
-        admit(TWO, "test", [promotion(ONE, "dev", (OK, 1))])
+    assert unmet(TWO, "test", [promotion(ONE, "dev", (OK, 1))]) == ("dev",)
 
 
 def test_a_later_release_does_not_close_what_an_earlier_one_has_passed() -> None:
-    admit(ONE, "test", [promotion(ONE, "dev", (OK, 1)), promotion(TWO, "dev", (OK, 2))])
+    assert unmet(ONE, "test", [promotion(ONE, "dev", (OK, 1)), promotion(TWO, "dev", (OK, 2))]) == ()
+
+
+def test_any_of_the_earlier_stages_is_enough_where_the_pipeline_says_so() -> None:
+    stages = [dataclasses.replace(each, after_any=each.name == "prod") for each in PIPELINE.stages]
+    release = dataclasses.replace(ONE, pipeline=dataclasses.replace(PIPELINE, stages=tuple(stages)))
+
+    assert unmet(release, "prod", []) == ("test", "scan")
+    assert unmet(release, "prod", [promotion(release, "scan", (OK, 1))]) == ()
+
+
+def test_what_a_registry_proves_counts_only_where_nothing_is_on_record() -> None:
+    proven = frozenset({"dev"})
+
+    assert unmet(ONE, "test", [], proven=proven) == ()
+    assert unmet(ONE, "test", [promotion(TWO, "dev", (OK, 1))], proven=proven) == ()
+    assert unmet(ONE, "test", [promotion(ONE, "dev", (BROKE, 1))], proven=proven) == ("dev",)
 
 
 @pytest.mark.parametrize("end", [Execution.FAILED, Execution.ERRORED, Execution.CANCELED])
@@ -112,7 +146,7 @@ def test_what_is_in_a_stage_is_what_ended_last_whatever_its_version_or_place_in_
 
 def test_an_unknown_stage_is_not_found() -> None:
     with pytest.raises(NotFound, match="no stage 'live'"):
-        admit(ONE, "live", [])
+        unmet(ONE, "live", [])
 
 
 def test_a_release_is_named_by_build_or_by_the_beginning_of_its_id() -> None:
@@ -139,14 +173,40 @@ def test_a_refused_promotion_is_never_tried() -> None:
         apply(refused, Queued(at=NOW))
 
 
+def test_a_decision_is_made_once() -> None:
+    waiting = promotion(ONE, "dev", decision=Decision.WAITING)
+    made = apply(waiting, Decided(at=NOW, decision=Decision.SUPERSEDED, reason="later", successor=7))
+
+    assert (made.decision, made.decided_at, made.successor) == (Decision.SUPERSEDED, NOW, 7)
+    for promotion_, decision in ((made, Decision.ADMITTED), (waiting, Decision.WAITING)):
+        with pytest.raises(Conflict):
+            apply(promotion_, Decided(at=NOW, decision=decision))
+    with pytest.raises(Conflict):
+        apply(waiting, Queued(at=NOW))
+
+
+def test_what_arrived_and_then_failed_is_there_and_opens_nothing() -> None:
+    state = promotion(ONE, "dev")
+    for event in (Queued(at=NOW), Started(at=NOW), Arrived(at=NOW)):
+        state = apply(state, event)
+    assert state.state == "running"
+    assert current([state], "dev") is None
+
+    failed = apply(state, Ended(at=NOW, execution=Execution.FAILED, order=3, reason="nobody answered"))
+
+    assert current([promotion(TWO, "dev", (OK, 1)), failed], "dev") == failed
+    assert not has_succeeded([failed], ONE.id, "dev")
+
+
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.just(Queued(at=NOW)),
     st.just(Started(at=NOW)),
+    st.just(Arrived(at=NOW)),
     st.builds(Ended, at=st.just(NOW), execution=st.sampled_from(Execution), order=st.integers(1, 99)),
 )
 STEPS = {
-    (None, "queued"), ("queued", "running"), ("queued", "canceled"), ("running", "succeeded"), ("running", "failed"),
-    ("running", "errored"), ("running", "canceled"),
+    (None, "queued"), ("queued", "running"), ("queued", "canceled"), ("running", "arrived"),
+    *((before, end) for before in ("running", "arrived") for end in ("succeeded", "failed", "errored", "canceled")),
 }  # fmt: skip
 """What an attempt may become, written down again so that the reducer is not compared with itself."""
 
@@ -161,10 +221,12 @@ class Reducer(RuleBasedStateMachine):
     @rule(event=EVENTS)
     def happens(self, event: Event) -> None:
         before = self.promotion
-        word = "queued" if isinstance(event, Queued) else "running"
+        word = {Queued: "queued", Started: "running", Arrived: "arrived"}.get(type(event), "")
         if isinstance(event, Ended):
             word = event.execution.value if event.execution in ENDS else "ended without an end"
-        now = before.last.execution.value if before.last and not before.last.execution.ended else None
+        now = before.unfinished.execution.value if before.unfinished else None
+        if before.unfinished and before.unfinished.arrived:
+            now = "arrived"
         try:
             self.promotion = apply(before, event)
         except Conflict:
@@ -206,12 +268,9 @@ class Journey(RuleBasedStateMachine):
     @rule(of=releases, to=st.sampled_from([each.name for each in PIPELINE.stages]), end=st.sampled_from(ENDS))
     def promoted(self, of: Release, to: str, end: Execution) -> None:
         earned = all(self.last.get((of.id, earlier)) is OK for earlier in PIPELINE.stage(to).after)
-        try:
-            admit(of, to, self.history)
-        except RefusedError:
-            assert not earned
+        assert earned is not bool(unmet(of, to, self.history))
+        if not earned:
             return
-        assert earned
         self.order += 1
         made = promotion(of, to)
         events = (Queued(at=NOW), Started(at=NOW), Ended(at=NOW, execution=end, order=self.order))
@@ -236,7 +295,7 @@ class Journey(RuleBasedStateMachine):
     @rule(of=releases)
     def next_stages_are_those_that_admit(self, of: Release) -> None:
         for to in next_stages(of, self.history):
-            admit(of, to, self.history)
+            assert not unmet(of, to, self.history)
             assert self.last.get((of.id, to)) is not OK
 
 

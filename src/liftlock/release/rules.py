@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from liftlock.errors import NotFound, RefusedError, UsageError
+from liftlock.errors import NotFound, UsageError
 from liftlock.oci.digest import Digest
 from liftlock.release.promotion import Attempt, Execution, Promotion
 from liftlock.release.release import Release
 
-__all__ = ["admit", "choose", "current", "has_succeeded", "next_stages", "unmet"]
+__all__ = ["choose", "current", "has_succeeded", "next_stages", "unmet"]
 
 MIN_PREFIX = 4
 """Hexadecimal digits of an id that may stand for it."""
@@ -66,19 +66,6 @@ def unmet(
 
 def _was_tried(history: Iterable[Promotion], release: Digest, stage: str) -> bool:
     return any(each.attempts for each in history if each.release == release and each.stage == stage)
-
-
-def admit(release: Release, stage: str, history: Sequence[Promotion]) -> None:
-    """Raise `RefusedError`, with what would change the answer, unless the release may go to the stage now."""
-    missing = unmet(release, stage, history)
-    if missing:
-        step = stage
-        while before := unmet(release, step, history):
-            step = before[0]
-        raise RefusedError(
-            f"release {release.name} may not go to {stage!r}: it has not succeeded in {' and '.join(missing)}",
-            hint=f"first: liftlock promote {release.name} --to {step}",
-        )
 
 
 def next_stages(release: Release, history: Sequence[Promotion]) -> tuple[str, ...]:
