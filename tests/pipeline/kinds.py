@@ -44,6 +44,11 @@ class Labels(Options):
     labels: dict[str, Any] = Field(default={})
 
 
+class Team(Options):
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str]
+
+
 class Webhook(Options):
     url: SecretText
     secret: SecretReference | list[SecretReference] | None = None
@@ -69,5 +74,5 @@ class Found:
         self.options = options
 
 
-GATES = Known(soak=Soak, http=Http, labels=Labels)
+GATES = Known(soak=Soak, http=Http, labels=Labels, team=Team)
 NOTIFIERS = Known(webhook=Webhook)

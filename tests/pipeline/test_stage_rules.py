@@ -210,6 +210,8 @@ def test_on_is_a_key_although_yaml_takes_it_for_true() -> None:
         ("retry: {times: 3}", 'passes: "f(x"', 38, "passes: the expression has an open bracket", ""),
         ("level: 3", "level: 3.5", 39, "level is a number or a date to YAML", 'in quotes: "3.5"'),
         ("    gates: []\n", "", 8, "comes after no other, so that there is nowhere to soak", "gates: []"),
+        ("{soak: 90s}", "{team: {owner: 7}}", 8, "owner is 7, and should be text", 'in quotes: "7"'),
+        ("{soak: 90s}", "{team: {owner: env:X}}", 8, "owner: 'env:X' is a secret reference", "itself"),
         # sampling
         ("every: 30s", "every: 0s", 40, "gates cannot be asked all the time", "30s"),
         ("delay: 1m", "delay: 3d", 40, "the time is over after 2 d, before the gates are asked", "longer than delay"),

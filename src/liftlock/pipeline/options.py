@@ -48,7 +48,7 @@ def chosen(
     kind = _kind(document, here, name, kinds, noun)
     options = _written(document, here, item[name], kind.options)
     known = keys_of(kind.options)
-    for key in options:
+    for key in options if kind.options.model_config.get("extra") != "allow" else ():
         if key not in known:  # pydantic would take the Python name of a field, too
             hint = suggestion(key, known, "its keys are ")
             raise document.error((*here, key), f"{key!r} is not a key of a {noun} of the kind {name}", hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from liftlock.pipeline.kinds import Kinds, NoKinds, Options
@@ -69,6 +70,15 @@ def _options(definitions: dict[str, Any], prefix: str, options: type[Options]) -
     choices = [written]
     if options.shorthand:
         choices.append(made["properties"][options.shorthand])
-    if not made.get("required"):
+    if _needs_none(options):
         choices.append({"type": "null"})
     return {"anyOf": choices} if len(choices) > 1 else written
+
+
+def _needs_none(options: type[Options]) -> bool:
+    """Whether the kind's name alone is enough."""
+    try:
+        options.model_validate({})
+    except ValidationError:
+        return False
+    return True
