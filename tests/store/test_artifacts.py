@@ -199,7 +199,7 @@ class TestAtOnce:
             with opened.begin() as tx:
                 tx.releases.add(Release.create(made, PIPELINE, created=tx.now))
 
-        assert not at_once(*[lambda opened=opened: make(opened) for opened in (store, other) * 3])  # type: ignore[misc]
+        assert not at_once(*[lambda opened=opened: make(opened) for opened in (store, other) * 3])
         with store.read() as tx:
             assert len(tx.artifacts.all()) == len(tx.releases.of("demo")) == 1
 
@@ -208,7 +208,7 @@ class TestAtOnce:
         stores = (store, other) * 2
         raised = at_once(
             *[
-                lambda content=content, opened=opened: publish(opened, artifact(content, "1"))  # type: ignore[misc]
+                lambda content=content, opened=opened: publish(opened, artifact(content, "1"))
                 for content, opened in zip(contents, stores, strict=True)
             ]
         )
@@ -218,7 +218,7 @@ class TestAtOnce:
         """Without a build id it is the same artifact; neither waits for the other's pipeline."""
         assert not at_once(
             *[
-                lambda opened=opened, name=name: publish(opened, artifact("web", ""), name)  # type: ignore[misc]
+                lambda opened=opened, name=name: publish(opened, artifact("web", ""), name)
                 for opened, name in ((store, "a"), (other, "b"), (store, "c"), (other, "d"))
             ]
         )

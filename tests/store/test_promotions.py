@@ -183,7 +183,7 @@ class TestAtOnce:
 
         assert not at_once(
             *[
-                lambda opened=opened, made=made: ended(opened, made)  # type: ignore[misc]
+                lambda opened=opened, made=made: ended(opened, made)
                 for opened, made in zip((store, other), running, strict=True)
             ]
         )
@@ -201,7 +201,7 @@ class TestAtOnce:
 
         raised = at_once(
             *[
-                lambda opened=opened, promotion=promotion: admit(opened, promotion)  # type: ignore[misc]
+                lambda opened=opened, promotion=promotion: admit(opened, promotion)
                 for opened, promotion in zip((store, other) * 2, made, strict=True)
             ]
         )

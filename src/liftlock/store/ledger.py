@@ -6,16 +6,17 @@ There is one chain per pipeline. An entry is canonical JSON (RFC 8785), and its 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import ColumnElement, Connection, LargeBinary, cast, insert, select
 
 from liftlock.oci.canonical import canonical_json
 from liftlock.oci.digest import Digest
 from liftlock.release.people import Actor
 from liftlock.store import tables as t
-from liftlock.store.turns import pipeline_turn, put
+from liftlock.store.chain import Chain, Entry, Head, check
+from liftlock.store.turns import on_postgresql, pipeline_turn, put
 
 __all__ = ["Ledger"]
 
@@ -34,7 +35,7 @@ class Ledger:
         """
         pipeline_turn(self._connection, pipeline)
         head = self.head(pipeline)
-        number, previous = (head.number + 1, head.digest) if head else (1, "")
+        number, previous = (int(str(head.number)) + 1, str(head.digest)) if head else (1, "")
         entry = canonical_json(
             {
                 "pipeline": pipeline,
@@ -53,13 +54,34 @@ class Ledger:
         put(self._connection, t.ledger_heads, row)
         return digest
 
-    def head(self, pipeline: str) -> Row[tuple[str, int, str]] | None:
-        """The newest entry's number and digest, which are written down beside the chain; None without any entry."""
-        heads = t.ledger_heads
-        return self._connection.execute(select(heads).where(heads.c.pipeline == pipeline)).one_or_none()
+    def pipelines(self) -> Sequence[str]:
+        """Whose ledgers there are."""
+        names = select(t.ledger.c.pipeline).union(select(t.ledger_heads.c.pipeline))
+        return sorted(self._connection.scalars(names))
 
-    def rows(self, pipeline: str) -> Iterator[tuple[int, str, str]]:
-        """Every entry as it was written: number, text and digest, the oldest first."""
-        query = select(t.ledger).where(t.ledger.c.pipeline == pipeline).order_by(t.ledger.c.number)
-        for row in self._connection.execute(query):
-            yield row.number, row.entry, row.digest
+    def head(self, pipeline: str) -> Head | None:
+        """The newest entry's number and digest, which are written down beside the chain; None without any entry."""
+        heads = t.ledger_heads.c
+        row = self._connection.execute(
+            select(heads.number, heads.digest).where(heads.pipeline == pipeline)
+        ).one_or_none()
+        return None if row is None else Head(row.number, row.digest)
+
+    def entries(self, pipeline: str, after: int = 0) -> Iterator[Entry]:
+        """Every entry as it is there, the oldest first; those after a number, where one is given."""
+        c = t.ledger.c
+        columns: list[ColumnElement[Any]] = [c.entry, c.digest]
+        if not on_postgresql(self._connection):
+            # SQLite keeps whatever is put there, also what is no text: an entry that was tampered with is found, too.
+            columns = [cast(column, LargeBinary) for column in columns]
+        query = select(c.number, *columns).where(c.pipeline == pipeline, c.number > after).order_by(c.number)
+        for number, *texts in self._connection.execute(query, execution_options={"yield_per": 1000}):
+            yield Entry(number, *(_decoded(each) for each in texts))
+
+    def check(self, pipeline: str) -> Chain:
+        """Recompute the whole ledger of a pipeline."""
+        return check(pipeline, self.entries(pipeline), self.head(pipeline) or Head(0, ""))
+
+
+def _decoded(value: object) -> object:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
