@@ -148,7 +148,7 @@ def test_who_asks_to_stop_ends_it(tmp_path: Path) -> None:
         ({"run": []}, "at least 1 item"),
         ({"run": [""]}, "at least 1 character"),
         ({"run": "./check.sh --strict"}, "valid list"),
-        ({"run": ["true"], "env": {"A-B": "x"}}, "match pattern"),
+        ({"run": ["true"], "env": {"A-B": "x"}}, "'A-B' cannot name a variable"),
         ({"run": ["true"], "timeout": "1h"}, "between 1s and 5m"),
         ({"run": ["true"], "shell": "yes"}, "not permitted"),
     ],

@@ -85,6 +85,7 @@ class History:
         where: str = "dev",
         rollback: bool = False,
         started: bool = True,
+        arrived: float | None = None,
     ) -> History:
         order = len(self.promotions) + 1
         attempt = Attempt(
@@ -94,6 +95,7 @@ class History:
             started_at=at(minutes) if started else None,
             ended_at=at(minutes),
             order=order,
+            arrived_at=None if arrived is None else at(arrived),
         )
         self.promotions.append(
             Promotion(
@@ -117,7 +119,7 @@ class History:
         mine = identity(build)
         first = {
             place: min(
-                (each.id for each in self.promotions if (each.release, each.stage) == (mine, place) and each.succeeded),
+                (each.id for each in self.promotions if (each.release, each.stage) == (mine, place) and each.arrived),
                 default=len(self.promotions) + 1,
             )
             for place in ("dev", "scan")
@@ -131,7 +133,7 @@ class History:
                 place: [
                     each
                     for each in self.promotions
-                    if each.stage == place and each.release != mine and each.succeeded and each.id > after
+                    if each.stage == place and each.release != mine and each.arrived and each.id > after
                 ]
                 for place, after in first.items()
             },
@@ -246,6 +248,23 @@ def test_while_current_the_longest_time_counts() -> None:
 
     assert asked(history.question(90), while_current=True).reason == "it soaked in dev for 1 h"
     assert asked(history.question(90), "61m", while_current=True).outcome is FAIL
+
+
+def test_one_that_arrived_took_its_place_although_nobody_could_be_told() -> None:
+    history = History().ended(0).ended(45, "43", FAILED, arrived=40)
+    away = History().ended(0, "41").ended(10).ended(25, "41", FAILED, rollback=True, arrived=20)
+
+    assert asked(history.question(600)).outcome is PASS
+    replaced = asked(history.question(600), while_current=True)
+    assert replaced.reason == "it soaked in dev for 40 m of 1 h, and was replaced by another"
+    assert asked(away.question(600)).reason == "it does not soak in dev: it was rolled back there"
+
+
+def test_it_has_not_succeeded_when_nobody_could_be_told() -> None:
+    history = History().ended(10, execution=FAILED, arrived=0)
+
+    assert asked(history.question(600)).outcome is WAIT
+    assert asked(history.ended(620).question(630)).clears_at == at(680)
 
 
 def test_of_all_stages_the_latest_counts() -> None:

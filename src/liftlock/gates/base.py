@@ -62,8 +62,12 @@ class Gate(Protocol):
 
     api_version: ClassVar[int]
     """1. A kind from outside that was written for another version is refused by name."""
-    options: type[Options]
+
+    @property
+    def options(self) -> type[Options]:
+        """What a pipeline file may say about it; a class attribute will do."""
+        ...
 
     def evaluate(self, question: Question, options: Any, tools: Tools) -> Verdict:
-        """The answer; ``options`` is an instance of `options`."""
+        """The answer; ``options`` is an instance of what `options` says."""
         ...

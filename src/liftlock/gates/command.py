@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from liftlock.gates.base import Question
 from liftlock.gates.options import Timeout
@@ -21,7 +22,15 @@ __all__ = ["Command", "CommandOptions"]
 WAIT = 8
 """The exit status for "not yet", as Liftlock's own commands have it."""
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PASSED_ON = ("PATH", "HOME")
+
+
+def _named(variables: dict[str, str]) -> dict[str, str]:
+    for name in variables:
+        if not _VARIABLE.match(name):
+            raise ValueError(f"{name!r} cannot name a variable: write letters, digits and '_'")
+    return variables
 
 
 class CommandOptions(Options):
@@ -33,7 +42,7 @@ class CommandOptions(Options):
         description="The program and its arguments; there is no shell. A relative path starts from this file's folder.",
         examples=[["./check.sh", "--strict"]],
     )
-    env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], SecretText] = Field(
+    env: Annotated[dict[str, SecretText], AfterValidator(_named)] = Field(
         default={}, description="Variables that the program gets beside PATH, HOME and LIFTLOCK_*."
     )
     timeout: Timeout = Field(default="1m", description="How long it may run; then it is ended with all it started.")

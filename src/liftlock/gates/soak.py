@@ -127,7 +127,7 @@ class _Clock:
         self.current = self.current or at
 
     def other(self, promotion: Promotion, at: dt.datetime) -> None:
-        """Another release succeeded there."""
+        """Another release arrived there, whether or not those who had to be told of it were."""
         if self.since is None:
             return
         if promotion.rollback and promotion.release not in self.came:
@@ -150,8 +150,8 @@ def _clock(question: Question, stage: str) -> _Clock:
     for _, at, promotion, attempt in sorted(_ended(history.values(), stage), key=lambda event: event[0]):
         if promotion.release == mine:
             clock.mine(attempt, at)
-        elif attempt.execution is Execution.SUCCEEDED:
-            clock.other(promotion, at)
+        elif attempt.arrived:
+            clock.other(promotion, attempt.arrived_at or at)
     return clock
 
 
