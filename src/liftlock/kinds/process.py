@@ -98,24 +98,28 @@ def _follow(
 ) -> tuple[bytes, bytes]:
     """Both outputs, read until the program has ended; what it left running may keep them open."""
     kept: dict[int, bytearray] = {}
-    with selectors.DefaultSelector() as waiting:
-        for stream in (process.stdout, process.stderr):
-            assert stream is not None  # noqa: S101 - both are pipes
-            os.set_blocking(stream.fileno(), False)
-            waiting.register(stream, selectors.EVENT_READ)
-            kept[stream.fileno()] = bytearray()
-        first, second = kept
-        while True:
-            ended = _has_ended(process)
-            ready = waiting.select(0 if ended else _LOOK)
-            for key, _ in ready:
-                piece = os.read(key.fd, _PIECE)
-                if not piece:
-                    waiting.unregister(key.fileobj)
-                kept[key.fd] += piece[: MAX_OUTPUT - len(kept[key.fd])]
-            if ended and not any(key.fd in waiting.get_map() for key, _ in ready):
-                return bytes(kept[first]), bytes(kept[second])
-            _look(tools, deadline, name, timeout)
+    end = os.pidfd_open(process.pid)
+    try:
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(end, selectors.EVENT_READ)
+            for stream in (process.stdout, process.stderr):
+                assert stream is not None  # noqa: S101 - both are pipes
+                waiting.register(stream, selectors.EVENT_READ)
+                kept[stream.fileno()] = bytearray()
+            first, second = kept
+            while True:
+                ready = {key.fd: key for key, _ in waiting.select(_LOOK)}
+                ended = ready.pop(end, None) is not None
+                for key in ready.values():
+                    piece = os.read(key.fd, _PIECE)
+                    if not piece:
+                        waiting.unregister(key.fileobj)
+                    kept[key.fd] += piece[: MAX_OUTPUT - len(kept[key.fd])]
+                if ended and not any(fd in waiting.get_map() for fd in ready):
+                    return bytes(kept[first]), bytes(kept[second])
+                _look(tools, deadline, name, timeout)
+    finally:
+        os.close(end)
 
 
 def _look(tools: Tools, deadline: float, name: str, timeout: float) -> None:

@@ -76,7 +76,7 @@ class Update(BaseModel):
 class GitOptions(Options):
     """Which repository, and what is set in it."""
 
-    repository: SecretText = Field(description="Its URL: https, ssh, git@host:path or file.")
+    repository: SecretText = Field(description="Its URL: https, ssh, git@host:path, or the path of a folder.")
     updates: Annotated[list[Update], Field(min_length=1)] = Field(description="What is set: file, path and value.")
     branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")] = Field(
         default="main", description="The branch that is pushed to. It has to be there."

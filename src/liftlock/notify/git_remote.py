@@ -53,25 +53,27 @@ class Remote(NamedTuple):
 
 
 def remote(url: Secret, user: str, token: Secret | None) -> Remote:
-    """The remote that a URL names: ``https``, ``ssh`` or ``file``; ``http`` only on this machine.
+    """The remote that a URL names: ``https``, ``ssh`` or a folder's path; ``http`` only on this machine.
+
+    A folder is written ``/path``, since ``file:`` begins a secret reference.
 
     Raises `ConfigError` for any other, without showing it.
     """
     text = url.reveal()
     if _SCP.fullmatch(text):
         return Remote(text, text.partition("@")[2].partition(":")[0], {})
+    if text.startswith("/") and text.isprintable():
+        return Remote(f"file://{text}", text, {})
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         parts, host, port = urlsplit(""), "", None
     usable = parts.scheme in ("https", "ssh") or (parts.scheme == "http" and is_loopback(host))
-    if parts.scheme == "file" and not host and parts.path.startswith("/"):
-        return Remote(text, text, {})
     if not usable or not host or not text.isprintable() or host.startswith("-"):
         raise ConfigError(
             "the repository is no URL that can be used",
-            hint="write https://host/path, ssh://git@host/path, git@host:path or file:///path",
+            hint="write https://host/path, ssh://git@host/path, git@host:path or /path",
         )
     place = f"[{host}]" if ":" in host else host
     place = place if port is None else f"{place}:{port}"
@@ -215,6 +217,6 @@ class Branch:
             return AccessDenied(what, hint="check the token or key, and that it may push")
         if any(sign in lower for sign in _ABSENT):
             return NotFound(what, hint="check the repository and the branch")
-        if "redirect" in lower:
+        if "redirect" in lower or "returned error: 30" in lower:
             return ConfigError(what, hint="redirects are not followed: name the URL that it leads to")
         return TransportError(what, temporary=command in ("fetch", "push"))
