@@ -115,7 +115,7 @@ class _Surveyor:
         for image in self.images:
             if image.root is None and self._needs_root(image):
                 second.append(partial(self._source_root, image.request.source, image.source_digest, [image]))
-                if image.pinned and image.tags and not image.tagged and not self._same_home(image):
+                if image.pinned and self._may_be_there(image):
                     second.append(partial(self._destination_root, image, image.pinned))
         self._run(second)
         if self.options.platforms:
@@ -317,6 +317,12 @@ class _Surveyor:
 
     def _same_home(self, image: Findings) -> bool:
         return self.targets.open(image.request.source).home == self.targets.open(image.request.destination).home
+
+    def _may_be_there(self, image: Findings) -> bool:
+        """Whether one question about the image's digest is likely to save the work of bringing it."""
+        if not image.tags:
+            return not image.in_place  # only its content is wanted, and its digest is all there is to ask for
+        return not image.tagged and not self._same_home(image)
 
     def _needs_root(self, image: Findings) -> bool:
         """Nothing more is to be known of an image that every tag holds, unless its attachments may be new."""
