@@ -9,6 +9,7 @@ from subprocess import Popen
 from textwrap import dedent
 from typing import Any
 
+from liftlock.release.people import Actor
 from liftlock.services.project import Project
 from liftlock.services.publish import Build, publish
 from liftlock.services.releases import create_release
@@ -57,8 +58,9 @@ class Workshop:
     def release(self, build: str, **sources: str) -> None:
         """Publish an artifact of these images, and make a release of it."""
         with self.project() as project, Session(processes.environment(self.home)) as session:
-            publish(project, session, sources, Build(id=build))
-            create_release(project, build, {})
+            by = Actor(person="workshop")
+            publish(project, session, sources, Build(id=build), by)
+            create_release(project, build, {}, by)
 
     def states(self) -> dict[str, dict[str, str]]:
         """By release name and stage, what `status` says."""

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from liftlock.release.people import Actor
 from liftlock.release.release import Release
-from liftlock.services.project import Project
+from liftlock.services.project import OpenImages, Project
 from liftlock.services.promote import Promoted, promote
 from liftlock.services.publish import Build, publish
 from liftlock.services.releases import create_release
 from liftlock.services.session import Session
 from tests.support import images
 from tests.support.images import Image
+
+ANNA = Actor(person="anna")
 
 PIPELINE = """\
 pipeline: demo
@@ -41,6 +44,12 @@ def project(folder: Path) -> Iterator[Project]:
 
 
 @pytest.fixture
+def open_images(home: Path) -> OpenImages:
+    """Opens registries and layouts for a worker."""
+    return lambda pipeline: Session({"HOME": str(home), "PATH": os.environ["PATH"]})
+
+
+@pytest.fixture
 def session(home: Path) -> Iterator[Session]:
     with Session({"HOME": str(home), "PATH": os.environ["PATH"]}) as opened:
         yield opened
@@ -63,12 +72,12 @@ def released(tmp_path: Path, project: Project, session: Session, made: dict[str,
     def make(build: str, *, labels: Mapping[str, str] | None = None, **options: object) -> Release:
         made[build] = images.make_image(tmp_path / build, "v", **{"seed": build, "layers": 1, **options})  # type: ignore[arg-type]
         facts = Build(id=build, commit=f"c{build}", labels=labels or {})
-        publish(project, session, {"web": f"oci:{tmp_path / build}:v"}, facts)
-        return create_release(project, build, {}).release
+        publish(project, session, {"web": f"oci:{tmp_path / build}:v"}, facts, ANNA)
+        return create_release(project, build, {}, ANNA).release
 
     return make
 
 
 @pytest.fixture
-def promoted(project: Project, session: Session) -> PromoteTo:
-    return lambda release, stage: promote(project, session, release, stage)
+def promoted(project: Project, open_images: OpenImages) -> PromoteTo:
+    return lambda release, stage: promote(project, open_images, release, stage, ANNA)

@@ -10,14 +10,12 @@ import pytest
 
 from liftlock.errors import Cancelled, LiftlockError, NotFound, RefusedError
 from liftlock.release.promotion import Decision, Execution
-from liftlock.services.attempts import GONE, admitted, bury
-from liftlock.services.project import Project
-from liftlock.services.promote import promote, queue
+from liftlock.services.project import OpenImages, Project
+from liftlock.services.promote import ask, promote
 from liftlock.services.releases import history_of
-from liftlock.services.session import Session
 from liftlock.transfer.events import Cancel, Event
 from tests.conftest import MakeFront
-from tests.services.conftest import MakeRelease, PromoteTo
+from tests.services.conftest import ANNA, MakeRelease, PromoteTo
 from tests.support import faults, images, remote
 from tests.support.front import Action
 from tests.support.images import Image
@@ -78,17 +76,15 @@ def test_an_unknown_stage_is_not_found_and_not_recorded(
     assert history_of(project) == []
 
 
-def test_doing_it_again_is_a_new_attempt_of_the_same_promotion(
+def test_doing_it_again_is_a_new_promotion_that_moves_nothing(
     project: Project, released: MakeRelease, promoted: PromoteTo
 ) -> None:
     release = released("1")
 
     again = [promoted(release, "dev") for _ in range(2)][1]
 
-    assert again.result is not None
-    assert again.result.tags == ()
-    (promotion,) = history_of(project)
-    assert [attempt.execution for attempt in promotion.attempts] == [Execution.SUCCEEDED, Execution.SUCCEEDED]
+    assert again.result["tags"] == []
+    assert [[attempt.execution for attempt in each.attempts] for each in history_of(project)] == [PROMOTED, PROMOTED]
 
 
 def test_a_failed_attempt_leaves_its_reason_and_takes_the_success_back(
@@ -101,34 +97,53 @@ def test_a_failed_attempt_leaves_its_reason_and_takes_the_success_back(
     with pytest.raises(LiftlockError) as error:
         promoted(release, "dev")
 
-    (promotion,) = history_of(project)
-    assert promotion.last is not None
-    assert (promotion.last.execution, promotion.last.reason) == (Execution.ERRORED, str(error.value))
+    last = history_of(project)[-1].last
+    assert last is not None
+    assert (last.execution, last.reason) == (Execution.ERRORED, str(error.value))
     with pytest.raises(RefusedError):
         promoted(release, "test")
 
 
-def test_cancelling_ends_the_attempt(project: Project, session: Session, released: MakeRelease) -> None:
+def test_what_failed_is_tried_again_as_a_new_attempt_of_the_same_promotion(
+    project: Project, folder: Path, released: MakeRelease, promoted: PromoteTo
+) -> None:
+    release = released("1")
+    (folder / "dev").mkdir()
+    (folder / "dev" / "index.json").write_text("{")
+    with pytest.raises(LiftlockError):
+        promoted(release, "dev")
+    (folder / "dev" / "index.json").unlink()
+
+    promoted(release, "dev")
+
+    (promotion,) = history_of(project)
+    assert [attempt.execution for attempt in promotion.attempts] == [Execution.ERRORED, Execution.SUCCEEDED]
+
+
+def test_cancelling_ends_the_attempt(project: Project, open_images: OpenImages, released: MakeRelease) -> None:
+    release = released("1")
     cancel = Cancel()
 
     def stop(event: Event) -> None:
-        if event.subject == "tags":
+        if event.subject == "queued":
             cancel.request()
 
     with pytest.raises(Cancelled):
-        promote(project, session, released("1"), "dev", on_event=stop, cancel=cancel)
+        promote(project, open_images, release, "dev", ANNA, on_event=stop, cancel=cancel)
 
     (promotion,) = history_of(project)
     assert promotion.state == "canceled"
+    assert promotion.last is not None
+    assert "local:anna" in promotion.last.reason
 
 
-def test_queueing_twice_queues_once(project: Project, released: MakeRelease, promoted: PromoteTo) -> None:
+def test_asking_twice_asks_once(project: Project, released: MakeRelease, promoted: PromoteTo) -> None:
     release = released("1")
 
-    queued = [queue(project, release, "dev").promotion for _ in range(2)]
+    asked = [ask(project, release, "dev", ANNA).promotion for _ in range(2)]
     promoted(release, "dev")
 
-    assert queued[0] == queued[1]
+    assert asked[0] == asked[1]
     (promotion,) = history_of(project)
     assert [attempt.execution for attempt in promotion.attempts] == PROMOTED
 
@@ -136,34 +151,22 @@ def test_queueing_twice_queues_once(project: Project, released: MakeRelease, pro
 def test_what_changed_while_it_waited_counts(
     project: Project, folder: Path, released: MakeRelease, promoted: PromoteTo
 ) -> None:
-    """Admitted to test; then dev is done again and fails: the rules are asked once more when the turn has come."""
+    """Asked for in test; then dev is done again and fails: the conditions are asked once more before the tags."""
     release = released("1")
     promoted(release, "dev")
-    queue(project, release, "test")
+    (folder / "test").mkdir()
+    (folder / "test" / "index.json").write_text("{")
+    with pytest.raises(LiftlockError):
+        promoted(release, "test")
     (folder / "dev" / "index.json").write_text("{")
     with pytest.raises(LiftlockError):
         promoted(release, "dev")
+    (folder / "test" / "index.json").unlink()
 
     with pytest.raises(RefusedError):
         promoted(release, "test")
 
-    assert not (folder / "test").exists()
-
-
-def test_what_the_dead_left_running_is_buried_and_the_living_are_not(project: Project, released: MakeRelease) -> None:
-    releases = [released("1"), released("2")]
-    for release, stage in zip(releases, ("dev", "dev"), strict=True):
-        promotion = admitted(project, release, stage)
-        with project.home.store.begin() as tx:
-            tx.promotions.start(promotion.id)
-
-    with project.home.alone("demo", "dev"):
-        bury(project, "demo")
-        with project.home.store.read() as tx:
-            assert [each.state for each in tx.promotions.history("demo")] == ["running", "running"]
-
-    history = history_of(project)
-    assert [(each.state, each.last and each.last.reason) for each in history] == [("errored", GONE)] * 2
+    assert not (folder / "test" / "index.json").exists()
 
 
 # -- from where
@@ -207,8 +210,6 @@ def test_nowhere_to_be_found_is_said(folder: Path, released: MakeRelease, promot
 )
 def test_an_earlier_registry_that_is_closed_is_passed_over(
     *,
-    project: Project,
-    session: Session,
     folder: Path,
     released: MakeRelease,
     promoted: PromoteTo,
@@ -230,8 +231,7 @@ def test_an_earlier_registry_that_is_closed_is_passed_over(
     promoted(release, "dev")
     front.rule(None, f"/{repo}/", harm, times=None)
 
-    with Session(session.env) as fresh:
-        promote(project, fresh, release, "prod")
+    promoted(release, "prod")
 
     assert remote.digest_of(other_registry, repo, "stable") == made["1"].digest
 
@@ -255,7 +255,6 @@ def test_a_stage_in_the_same_registry_comes_first_since_blobs_mount_from_it(
     promoted(release, "dev")
     promoted(release, "other")
 
-    result = promoted(release, "prod").result
+    blobs = promoted(release, "prod").result["blobs"]
 
-    assert result is not None
-    assert (result.copied, result.mounted) == (0, 2)
+    assert (blobs["copied"], blobs["mounted"]) == (0, 2)

@@ -10,12 +10,12 @@ import pytest
 
 from liftlock.errors import LiftlockError, NotFound, RefusedError
 from liftlock.services.project import Project
-from liftlock.services.promote import queue
+from liftlock.services.promote import ask
 from liftlock.services.releases import candidates
 from liftlock.services.session import Session
 from liftlock.services.status import status
 from liftlock.services.trace import trace
-from tests.services.conftest import PIPELINE, MakeRelease, PromoteTo
+from tests.services.conftest import ANNA, PIPELINE, MakeRelease, PromoteTo
 from tests.support import remote
 from tests.support.images import Image
 from tests.support.registry import Registry
@@ -48,13 +48,13 @@ def test_what_failed_was_refused_or_waits_is_told_so(
 ) -> None:
     one, two = released("1"), released("2")
     promoted(one, "dev")
-    queue(project, two, "dev")
     with pytest.raises(RefusedError):
         promoted(two, "prod")
     (folder / "test").mkdir()
     (folder / "test" / "index.json").write_text("{")
     with pytest.raises(LiftlockError):
         promoted(one, "test")
+    ask(project, two, "dev", ANNA)
 
     assert _states(project) == {"2": ["queued", "", "refused"], "1": ["here", "errored", ""]}
     found = status(project)

@@ -6,7 +6,7 @@ Each is one transaction through `liftlock.engine.decisions`. What follows from i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from liftlock.engine import decisions
 from liftlock.errors import NotFound, UsageError
@@ -67,12 +67,20 @@ def cancel(project: Project, text: str, stage: str | None, by: Actor) -> Standin
 
     ``stage`` may be left out where there is only one such promotion. Raises `NotFound`, `UsageError`, `Conflict`.
     """
-    return _change(project, text, stage, decisions.cancel, by, suitable=lambda each: not each.over)
+    return _change(project, text, stage, by, _Deed("take back", lambda each: not each.over, decisions.cancel))
 
 
 def retry(project: Project, text: str, stage: str | None, by: Actor) -> Standing:
     """Try again what was admitted and did not succeed; as `cancel`."""
-    return _change(project, text, stage, decisions.retry, by, suitable=_may_be_tried)
+    return _change(project, text, stage, by, _Deed("try again", _may_be_tried, decisions.retry))
+
+
+class _Deed(NamedTuple):
+    """What can be done to a promotion, and to which."""
+
+    name: str
+    suits: Callable[[Promotion], bool]
+    do: Callable[[Transaction, int, Actor], Promotion]
 
 
 def _may_be_tried(promotion: Promotion) -> bool:
@@ -85,33 +93,26 @@ def _may_be_tried(promotion: Promotion) -> bool:
     )
 
 
-def _change(
-    project: Project,
-    text: str,
-    stage: str | None,
-    change: Callable[[Transaction, int, Actor], Promotion],
-    by: Actor,
-    *,
-    suitable: Callable[[Promotion], bool],
-) -> Standing:
+def _change(project: Project, text: str, stage: str | None, by: Actor, deed: _Deed) -> Standing:
     with project.home.store.begin() as tx:
         if stage is not None:
             release, promotion = _asked(tx, project, text, stage)
         else:
             release = tx.releases.find(text, project.pipeline.name).release
-            promotion = _only(release, [each for each in tx.promotions.of_release(release.id) if suitable(each)])
-        return standing(tx, release, change(tx, promotion.id, by))
+            promotion = _only(release, tx.promotions.of_release(release.id), deed)
+        return standing(tx, release, deed.do(tx, promotion.id, by))
 
 
-def _only(release: Release, found: Sequence[Promotion]) -> Promotion:
+def _only(release: Release, mine: Sequence[Promotion], deed: _Deed) -> Promotion:
+    found = [each for each in mine if deed.suits(each)]
     stages = sorted({each.stage for each in found})
     if len(stages) > 1:
         raise UsageError(
-            f"release {release.name} has several promotions like that: to {' and '.join(stages)}",
+            f"release {release.name} has several promotions to {deed.name}: in {' and '.join(stages)}",
             hint="name one with --to",
         )
     if not found:
-        raise NotFound(f"release {release.name} has no promotion like that", hint="see: liftlock status")
+        raise NotFound(f"release {release.name} has nothing to {deed.name}", hint="see: liftlock status")
     return found[-1]
 
 

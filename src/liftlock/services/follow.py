@@ -59,6 +59,8 @@ def until(
             return stopped is not None and not give_up(stopped)
         return False
 
+    if look():  # a worker takes a moment to begin
+        return stopped
     if project.embedded:
         from liftlock.engine.worker import Worker
 

@@ -14,7 +14,7 @@ from liftlock.release.release import Release, check_variables, sources
 from liftlock.services.project import Project
 from liftlock.services.proof import require_proof, without_state
 from liftlock.services.publish import Build, pin, record
-from liftlock.services.releases import any_release, candidates, create_release
+from liftlock.services.releases import any_release, candidates, create_release, require_history
 from liftlock.services.session import Session
 from liftlock.targets.locate import Location
 from liftlock.transfer.events import Cancel
@@ -55,6 +55,8 @@ def pin_release(
         without_state(rule)
     recorded = _recorded(project, rule.after)
     no_source = pipeline.source is None and set(pins) != set(pipeline.images)
+    if no_source:
+        require_history(project, stage)
     if recorded or no_source:
         why = f"pipeline {pipeline.name!r} has no source" if no_source else f"it comes after {' and '.join(rule.after)}"
         names = candidates(project, stage)

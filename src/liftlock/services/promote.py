@@ -9,6 +9,7 @@ from typing import Any
 
 from liftlock.engine import decisions
 from liftlock.errors import Cancelled, Conflict, LiftlockError, RefusedError, WaitRanOut
+from liftlock.release.conditions import conditions
 from liftlock.release.people import Actor
 from liftlock.release.place import Destination
 from liftlock.release.promotion import Decision, Execution, Promotion
@@ -78,6 +79,8 @@ def ask(project: Project, release: Release, stage: str, by: Actor, *, proven: fr
     with project.home.store.begin() as tx:
         promotion = decisions.request(tx, release, stage, by=[by], proven=proven)
         found = standing(tx, release, promotion)
+        if promotion.decision is Decision.REFUSED:
+            found = replace(found, conditions=conditions(decisions.facts(tx, release, stage, proven=proven)))
     if promotion.decision is Decision.REFUSED:
         raise _refused(found)
     return Promoted(standing=found, destinations=destinations)

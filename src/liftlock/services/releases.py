@@ -25,6 +25,7 @@ __all__ = [
     "history_of",
     "make_release",
     "release_json",
+    "require_history",
 ]
 
 
@@ -67,20 +68,23 @@ def make_release(
 
 
 def choose_release(project: Project, text: str, stage: str) -> Release:
-    """The release that a text names, to go to a stage.
+    """The release that a text names, to go to a stage; raises what `require_history` and `find_release` raise."""
+    require_history(project, stage)
+    return find_release(project, text).release
 
-    Raises what `find_release` raises; `RefusedError` when nothing is on record here and the stage comes after others.
-    """
+
+def require_history(project: Project, stage: str) -> None:
+    """Raise `RefusedError` when nothing is on record here and the stage comes after others."""
     pipeline = project.pipeline
     after = pipeline.stage(stage).after
     if after and not any_release(project):
         first = [each.name for each in pipeline.stages if not each.after]
+        keep = f"promote to {' or '.join(first)} first, and keep that folder from one job to the next"
         raise RefusedError(
             f"nothing may go to {stage!r}: it comes after {' and '.join(after)}, and no release of pipeline "
             f"{pipeline.name!r} is on record in {project.home.folder}",
-            hint=f"promote to {' or '.join(first)} first, and keep that folder from one job to the next",
+            hint=f"{keep}; or name no release, and the registries are asked" if pipeline.source else keep,
         )
-    return find_release(project, text).release
 
 
 def find_release(project: Project, text: str) -> Created:
@@ -91,7 +95,8 @@ def find_release(project: Project, text: str) -> Created:
 
 def any_release(project: Project) -> bool:
     """Whether a release of the pipeline is on record here."""
-    return bool(all_releases(project))
+    with project.home.store.read() as tx:
+        return tx.releases.count(project.pipeline.name) > 0
 
 
 def all_releases(project: Project) -> Sequence[Created]:

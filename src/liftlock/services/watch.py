@@ -48,7 +48,8 @@ class _Watch:
         self._on_seen = on_seen
         self._followers: dict[int, Follower] = {}
         self._found: tuple[Standing, ...] = ()
-        self._begun = False
+        self._history: frozenset[int] | None = None
+        """What was over before."""
 
     def run(self, images: OpenImages, cancel: Cancel) -> tuple[Standing, ...]:
         stopped = until(
@@ -61,11 +62,11 @@ class _Watch:
     def _done(self) -> bool:
         with self._project.home.store.read() as tx:
             mine = tx.promotions.of_release(self._release.id)
+            if self._history is None:
+                self._history = frozenset(each.id for each in mine if each.over)
             for each in mine:
-                # What was over before is history; what comes later is followed.
-                if each.id not in self._followers and (self._begun or not each.over):
-                    self._followers[each.id] = Follower(self._tell(each.stage), promotion=each.id)
-            self._begun = True
+                if each.id not in self._history:
+                    self._followers.setdefault(each.id, Follower(self._tell(each.stage), promotion=each.id))
             for follower in self._followers.values():
                 follower.look(tx)
             followed = [each for each in mine if each.id in self._followers]
