@@ -13,7 +13,7 @@ MakeWorks = Callable[..., Works]
 
 
 @pytest.fixture
-def make_works(tmp_path: Path, home: Path) -> Iterator[MakeWorks]:  # noqa: ARG001  # nobody's own HOME is read
+def make_works(tmp_path: Path, home: Path) -> Iterator[MakeWorks]:  # nobody's own HOME is read
     """A factory of projects with a pipeline file; ``url`` names a database other than SQLite."""
     made: list[Works] = []
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import threading
 
-import pytest
-
-from liftlock.engine import decisions
 from liftlock.engine.worker import Worker
-from liftlock.errors import Conflict
-from liftlock.release.promotion import Decision, Execution
 from tests.engine.conftest import MakeWorks
-from tests.support.works import ANNA, Works
+from tests.support.works import Works
 
 TWO_STAGES = """\
 pipeline: demo

@@ -19,7 +19,7 @@ from liftlock.store.memories import PromotionJournal
 from liftlock.targets.base import Target, WritableTarget
 from liftlock.transfer.events import Cancel, Event
 from liftlock.transfer.execute import execute
-from liftlock.transfer.journal import Journal
+from liftlock.transfer.journal import Journal, NoJournal
 from liftlock.transfer.model import CopyRequest, Opener, TagMove
 from liftlock.transfer.plan import make_plan
 from liftlock.transfer.survey import survey
@@ -86,19 +86,24 @@ def _copied(
             place.boundary(f"tag {event.subject}")
 
     with place.images(release.pipeline) as images, cancel.waking(images.abort), shift.watching(progress):
-        requests = copy_requests(
-            release, promotion.stage, destinations, store=place.store, places=place, images=images, cancel=cancel
-        )
-        if not tags:
-            requests = [CopyRequest(each.source, each.reference, each.destination) for each in requests]
+        if tags:  # the content is there, so that it is tagged where it is
+            targets = [(place.target(each.target), each) for each in destinations]
+            requests = [CopyRequest(name, each.digest, name, each.tags) for name, each in targets]
+        else:
+            found = copy_requests(
+                release, promotion.stage, destinations, store=place.store, places=place, images=images, cancel=cancel
+            )
+            requests = [CopyRequest(each.source, each.reference, each.destination) for each in found]
         plan = make_plan(survey(requests, images.targets, cancel=cancel))
         progress.follow(plan)
-        journal = PromotionJournal(place.store, promotion.id, attempt)
+        journal: Journal = NoJournal()  # what an attempt that died left in it is for the tags, later
+        if tags:
+            journal = _OwnedJournal(PromotionJournal(place.store, promotion.id, attempt), shift)
         result = execute(
             plan,
             _Owned(images.targets, shift.own),
             state=place.state,
-            journal=_OwnedJournal(journal, shift),
+            journal=journal,
             on_event=on_event,
             cancel=cancel,
             patience=shift.lease.ttl,

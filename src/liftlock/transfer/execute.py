@@ -43,8 +43,8 @@ def execute(
     """Do what the plan says; returns when every tag holds its image, read back from the destination.
 
     ``state`` is a folder of this user and machine for tag locks, and for the journal where none is given. A request
-    through ``cancel`` closes open sockets and ends in `Cancelled`; the same command goes on later. ``patience`` bounds the
-    seconds of waiting for another writer of a tag on this machine, which may be a process that was stopped.
+    through ``cancel`` closes open sockets and ends in `Cancelled`; the same command goes on later. ``patience`` bounds
+    the seconds of waiting for another writer of a tag on this machine, which may be a process that was stopped.
     """
     cancel = cancel or Cancel()
     runner = _Run(plan, targets, on_event, cancel, workers)
