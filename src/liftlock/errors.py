@@ -21,7 +21,7 @@ Each has a stable ``code`` for programs, a sentence for people, and where it hel
 
 from __future__ import annotations
 
-from typing import ClassVar
+from liftlock.typed import ClassVar
 
 __all__ = [
     "AccessDenied",

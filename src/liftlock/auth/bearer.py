@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from binascii import b2a_base64
 from collections.abc import Generator, Iterable, Sequence
-from typing import NamedTuple
 
 from liftlock.auth.secret import Credential, Secret
 from liftlock.errors import AccessDenied, LiftlockError, RefusedError, RegistryError, Throttled, TransportError
@@ -19,6 +18,7 @@ from liftlock.oci.distribution import Challenge, Scope, error_codes
 from liftlock.transport.messages import Headers, Request
 from liftlock.transport.retry import retry_after
 from liftlock.transport.urls import is_loopback, redact, split_url
+from liftlock.typed import NamedTuple
 
 __all__ = [
     "Answer",

@@ -11,11 +11,11 @@ import json
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from liftlock.auth.secret import IDENTITY_TOKEN_USER, Credential, Secret
 from liftlock.errors import ConfigError
 from liftlock.oci.reference import DOCKER_HUB
+from liftlock.typed import Any
 
 __all__ = ["AuthFile", "registry_key", "server_name"]
 

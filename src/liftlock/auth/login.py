@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from liftlock.auth import credential_helper
 from liftlock.auth.authorizer import Authorizer
@@ -17,6 +16,7 @@ from liftlock.auth.session import read_answer
 from liftlock.errors import AccessDenied, ConfigError, UsageError
 from liftlock.transport.client import Transport
 from liftlock.transport.messages import Request
+from liftlock.typed import NamedTuple
 
 __all__ = ["Forgotten", "Stored", "login", "logout"]
 

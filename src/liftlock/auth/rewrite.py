@@ -6,10 +6,10 @@ import json
 import os
 import re
 from collections.abc import Callable
-from typing import Any
 
 from liftlock.auth.files import AuthFile
 from liftlock.errors import ConfigError
+from liftlock.typed import Any
 
 __all__ = ["rewrite"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, NoReturn
+from liftlock.typed import Literal, NamedTuple, NoReturn
 
 __all__ = ["IDENTITY_TOKEN_USER", "Credential", "Secret"]
 

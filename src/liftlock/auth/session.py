@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import NamedTuple, Protocol, TypeVar
 
 from liftlock.auth.bearer import (
     Answer,
@@ -25,6 +24,7 @@ from liftlock.errors import AccessDenied, Cancelled, LiftlockError, Throttled
 from liftlock.oci.distribution import Challenge, Scope, error_codes, parse_challenges
 from liftlock.transport.client import Transport
 from liftlock.transport.messages import Request, Response
+from liftlock.typed import NamedTuple, Protocol, TypeVar
 
 __all__ = ["Credentials", "Session", "read_answer"]
 

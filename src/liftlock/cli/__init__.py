@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+
+from liftlock.typed import NoReturn
 
 __all__ = ["main"]
 

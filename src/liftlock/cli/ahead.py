@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+
+from liftlock.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from liftlock.transport.client import Transport

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
 
 from liftlock.cli.invocation import Invocation
 from liftlock.cli.output import bytes_text, count, document, fields, line, printable, table
 from liftlock.cli.progress import Mode, watcher
 from liftlock.errors import CorruptContent, UsageError
+from liftlock.typed import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from liftlock.oci.digest import Digest

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 
 from liftlock.cli.output import count
 from liftlock.transfer.events import Cancel
+from liftlock.typed import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from liftlock.services.session import Session

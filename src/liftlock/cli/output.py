@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+
+from liftlock.typed import Any
 
 __all__ = ["bytes_text", "count", "document", "fields", "line", "printable", "table"]
 

@@ -7,7 +7,8 @@ only where click would read it in the same way, which tests compare; everything 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+
+from liftlock.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from liftlock.cli.invocation import Invocation

@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Literal, Protocol, Self, TextIO
 
 from liftlock.cli.output import bytes_text, count, document
 from liftlock.transfer.events import Event
+from liftlock.typed import Literal, Protocol, Self, TextIO
 
 __all__ = ["Events", "Line", "Lines", "Mode", "Silence", "Watcher", "watcher"]
 

@@ -11,12 +11,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from liftlock.cli.invocation import Format, Invocation
 from liftlock.cli.output import printable
 from liftlock.cli.plain import read
 from liftlock.errors import ConfigError, LiftlockError, RegistryError, UsageError
+from liftlock.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from liftlock.transport.client import Transport

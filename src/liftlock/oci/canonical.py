@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+
+from liftlock.typed import Any
 
 __all__ = ["canonical_json"]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
-
 from liftlock.errors import CorruptContent
+from liftlock.typed import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from hashlib import _Hash

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from liftlock.oci.digest import Digest
+from liftlock.typed import NamedTuple
 
 __all__ = [
     "Challenge",

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 from liftlock.errors import CorruptContent, LiftlockError, UsageError
 from liftlock.oci import media_types as mt
 from liftlock.oci.digest import Digest
+from liftlock.typed import Any, NamedTuple
 
 __all__ = ["MAX_MANIFEST", "Descriptor", "Manifest", "Platform"]
 

@@ -8,10 +8,10 @@ repositories live under ``library/``.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from liftlock.errors import CorruptContent, UsageError
 from liftlock.oci.digest import Digest
+from liftlock.typed import NamedTuple
 
 __all__ = ["DOCKER_HUB", "Reference", "is_tag"]
 

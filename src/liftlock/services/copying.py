@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 from liftlock.errors import Conflict
 from liftlock.services.pairs import Wanted
@@ -11,6 +10,7 @@ from liftlock.services.session import Session
 from liftlock.targets.locate import Location
 from liftlock.transfer.events import Cancel, OnEvent, ignore
 from liftlock.transfer.model import CopyRequest, Options, Plan, Result
+from liftlock.typed import Any, NamedTuple
 
 __all__ = ["Copied", "copy"]
 

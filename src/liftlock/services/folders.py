@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from liftlock.errors import ConfigError
+from liftlock.typed import NamedTuple
 
 __all__ = ["Folders"]
 

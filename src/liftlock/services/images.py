@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from liftlock.errors import NotFound, RefusedError, RegistryError, UsageError
 from liftlock.oci.digest import Digest
@@ -12,6 +11,7 @@ from liftlock.oci.reference import Reference, is_tag
 from liftlock.services.session import Session
 from liftlock.targets.base import read_blob
 from liftlock.targets.locate import Location
+from liftlock.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from liftlock.targets.base import Target

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from liftlock.errors import ConfigError, UsageError
 from liftlock.oci.digest import Digest
 from liftlock.oci.reference import Reference
 from liftlock.targets.locate import Location
 from liftlock.transfer.model import CopyRequest
+from liftlock.typed import NamedTuple
 
 __all__ = ["Pair", "Wanted", "parse_pairs", "want"]
 

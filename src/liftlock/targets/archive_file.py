@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from liftlock.errors import CorruptContent, LiftlockError, NotFound, UsageError
+from liftlock.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from io import BufferedIOBase, FileIO

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 from liftlock.errors import CorruptContent
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
+from liftlock.typed import Protocol
 
 __all__ = ["MAX_METADATA", "BlobReader", "BlobSource", "Placed", "Target", "WritableTarget", "read_blob"]
 

@@ -19,7 +19,6 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from liftlock.errors import Cancelled, CorruptContent
 from liftlock.oci import media_types as mt
@@ -31,6 +30,7 @@ from liftlock.targets.originals import read_diff_ids
 from liftlock.targets.saved_images import SavedImage
 from liftlock.targets.scratch import Scratch
 from liftlock.targets.tar_index import TarIndex
+from liftlock.typed import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

@@ -31,10 +31,10 @@ import os
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from liftlock.errors import CorruptContent
 from liftlock.targets.base import BlobReader
+from liftlock.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future

@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from liftlock.errors import CorruptContent, NotFound
 from liftlock.oci.digest import HEX_LENGTH, Digest
@@ -25,6 +24,7 @@ from liftlock.targets.originals import blob_member, collect, image_manifests
 from liftlock.targets.saved_images import SavedImage, choose, read_contents
 from liftlock.targets.scratch import Scratch, TemporaryBlobs
 from liftlock.targets.tar_index import TarIndex
+from liftlock.typed import NamedTuple
 
 __all__ = ["DockerArchive", "Prepared"]
 

@@ -7,11 +7,11 @@ import errno
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
 
 from liftlock.errors import CorruptContent, LiftlockError
 from liftlock.oci.manifest import Descriptor
 from liftlock.targets.base import BlobSource
+from liftlock.typed import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from io import FileIO

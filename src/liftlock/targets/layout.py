@@ -18,7 +18,6 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from liftlock.errors import Cancelled, CorruptContent, LiftlockError, NotFound, UsageError
 from liftlock.oci.digest import HEX_LENGTH, Digest
@@ -36,6 +35,7 @@ from liftlock.targets.files import (
 )
 from liftlock.targets.image_layout import ImageLayout
 from liftlock.targets.layout_index import MAX_INDEX, LayoutIndex, check_layout_version
+from liftlock.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from liftlock.targets.scratch import BlobWriter

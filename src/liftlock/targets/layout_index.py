@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from liftlock.errors import CorruptContent, UsageError
 from liftlock.oci import media_types as mt
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.oci.reference import Reference, is_tag
+from liftlock.typed import Any
 
 __all__ = ["IMAGE_NAME", "MAX_INDEX", "REF_NAME", "LayoutIndex", "check_layout_version"]
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from liftlock.errors import Cancelled, CorruptContent, LiftlockError, UsageError
 from liftlock.oci.digest import HEX_LENGTH, Digest
 from liftlock.oci.reference import Reference
 from liftlock.targets.base import Target, WritableTarget
+from liftlock.typed import TYPE_CHECKING, Literal, NamedTuple, cast
 
 if TYPE_CHECKING:
     from liftlock.auth.authorizer import Authorizer

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 from liftlock.errors import CorruptContent
 from liftlock.oci import media_types as mt
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.targets.tar_index import MAX_METADATA, TarIndex
+from liftlock.typed import Any, NamedTuple
 
 __all__ = ["Originals", "blob_member", "collect", "image_manifests", "read_diff_ids", "read_json", "read_roots"]
 

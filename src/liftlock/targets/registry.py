@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
 
 from liftlock.auth.authorizer import Authorizer
 from liftlock.errors import NotFound, RegistryError
@@ -25,6 +24,7 @@ from liftlock.targets.registry_manifests import fetch, find, pinned, store
 from liftlock.targets.registry_profile import Profile
 from liftlock.targets.registry_referrers import Referrers
 from liftlock.targets.registry_upload import Upload, has_blob, prove_verification
+from liftlock.typed import Final, Literal
 
 __all__ = ["RegistryTarget", "Verify", "catalog"]
 

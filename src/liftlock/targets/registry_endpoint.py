@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
 
 from liftlock.auth.authorizer import Authorizer
 from liftlock.errors import AccessDenied, Cancelled, CorruptContent, LiftlockError, RegistryError
@@ -16,6 +15,7 @@ from liftlock.targets.registry_home import Home
 from liftlock.targets.registry_profile import recognised
 from liftlock.transport.messages import Body, Request, Response
 from liftlock.transport.urls import split_url
+from liftlock.typed import TypeVar
 
 __all__ = ["Endpoint", "catalog"]
 

@@ -8,7 +8,6 @@ Sources: distribution spec 1.1, "Error codes"; the registries' threads are at th
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from liftlock.errors import (
     AccessDenied,
@@ -22,6 +21,7 @@ from liftlock.errors import (
 from liftlock.oci.distribution import error_codes
 from liftlock.transport.messages import Headers
 from liftlock.transport.retry import retry_after
+from liftlock.typed import NamedTuple
 
 __all__ = ["ABSENT", "MISSING_CONTENT", "Answer", "failure", "is_absent", "speaks_of_immutability"]
 

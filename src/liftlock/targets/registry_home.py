@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
 
 from liftlock.auth.authorizer import Authorizer
 from liftlock.errors import Cancelled
 from liftlock.targets.registry_profile import Profile, profile_of
 from liftlock.transport.urls import split_url
+from liftlock.typed import Final
 
 __all__ = ["SELF_MOUNT", "SINGLE_POST", "VERIFIES_DIGESTS", "Home", "Pace"]
 

@@ -22,9 +22,8 @@ Quirks that need no flag, since every registry is treated so:
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from liftlock.transport.messages import Headers
+from liftlock.typed import NamedTuple
 
 __all__ = ["PROFILES", "Profile", "profile_of", "recognised"]
 

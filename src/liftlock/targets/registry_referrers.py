@@ -6,7 +6,6 @@ Sources: distribution spec 1.1, "Listing Referrers", "Pushing Manifests with Sub
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from liftlock.errors import Conflict, CorruptContent, LiftlockError, RegistryError
 from liftlock.oci import media_types as mt
@@ -17,6 +16,7 @@ from liftlock.targets.registry_endpoint import MAX_PAGES, Endpoint
 from liftlock.targets.registry_errors import Answer, failure
 from liftlock.targets.registry_manifests import fetch, find, store
 from liftlock.transport.messages import Headers
+from liftlock.typed import Any
 
 __all__ = ["Referrers"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from liftlock.errors import CorruptContent, NotFound, UsageError
 from liftlock.oci.digest import Digest
@@ -18,6 +17,7 @@ from liftlock.oci.manifest import Descriptor
 from liftlock.oci.reference import Reference
 from liftlock.targets.originals import collect, image_manifests, read_json, read_roots
 from liftlock.targets.tar_index import TarIndex
+from liftlock.typed import NamedTuple
 
 __all__ = ["Contents", "SavedImage", "choose", "read_contents"]
 

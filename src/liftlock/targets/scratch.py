@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
 
 from liftlock.errors import LiftlockError, NotFound
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.targets.base import BlobReader
 from liftlock.targets.tar_index import Member, MemberReader
+from liftlock.typed import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from io import FileIO

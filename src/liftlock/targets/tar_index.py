@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
 
 from liftlock.errors import Cancelled, CorruptContent, LiftlockError
 from liftlock.targets.archive_file import open_archive
 from liftlock.targets.base import MAX_METADATA
+from liftlock.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from io import FileIO

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from liftlock.targets.files import NewFile, sync_folder
 from liftlock.targets.tar_index import BLOCK, Member
+from liftlock.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from io import FileIO

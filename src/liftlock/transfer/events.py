@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
 
 from liftlock.errors import Cancelled
+from liftlock.typed import Literal, NamedTuple
 
 __all__ = ["Cancel", "Event", "OnEvent", "ignore"]
 

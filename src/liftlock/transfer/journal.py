@@ -11,11 +11,11 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 from liftlock.errors import CorruptContent, LiftlockError
 from liftlock.oci.digest import Digest
 from liftlock.transfer.model import TagMove
+from liftlock.typed import Protocol
 
 __all__ = ["FileJournal", "Journal", "NoJournal"]
 

@@ -4,11 +4,11 @@ Annotations are not postponed here: `NamedTuple` would compile every one of them
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
 
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest, Platform
 from liftlock.targets.base import Target, WritableTarget
+from liftlock.typed import Any, Literal, NamedTuple, Protocol
 
 __all__ = [
     "Attachment",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 from liftlock.errors import Conflict
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.transfer.model import BlobStep, ImageSurvey, ManifestStep, Plan, Survey, TagMove, TagStep
+from liftlock.typed import Literal
 
 __all__ = ["make_plan"]
 

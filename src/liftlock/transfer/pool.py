@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeVar
 
 from liftlock.errors import Cancelled
 from liftlock.transfer.events import Cancel
+from liftlock.typed import NamedTuple, TypeVar
 
 __all__ = ["LARGE", "LARGE_AT_ONCE", "WORKERS", "Job", "gather", "run"]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from liftlock.transfer.model import BlobStep, Plan
+from liftlock.typed import Any
 
 __all__ = ["plan_json", "request_count"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 from liftlock.errors import LiftlockError
+from liftlock.typed import Literal
 
 __all__ = ["at"]
 

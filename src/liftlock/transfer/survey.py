@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar
 
 from liftlock.errors import CorruptContent, LiftlockError, NotFound, UsageError
 from liftlock.oci.digest import Digest
@@ -21,6 +20,7 @@ from liftlock.transfer.model import Attachment, CopyRequest, Opener, Options, Su
 from liftlock.transfer.platforms import narrowed
 from liftlock.transfer.pool import WORKERS, Job, gather, run
 from liftlock.transfer.sides import at
+from liftlock.typed import TypeVar
 
 __all__ = ["LEGACY_SUFFIXES", "survey"]
 

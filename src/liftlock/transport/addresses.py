@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import Any
 
 from liftlock.errors import TransportError
 from liftlock.transport.urls import Origin, is_loopback
+from liftlock.typed import Any
 
 __all__ = ["Addresses", "Endpoint"]
 

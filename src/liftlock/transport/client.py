@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 from liftlock import __version__
 from liftlock.errors import LiftlockError, TransportError
@@ -24,6 +23,7 @@ from liftlock.transport.retry import Retrier
 from liftlock.transport.settings import Settings
 from liftlock.transport.traffic import Traffic
 from liftlock.transport.urls import Origin, is_loopback, redact, registry_host, split_url
+from liftlock.typed import TypeVar
 
 __all__ = ["Transport"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from typing import Any
 
 from liftlock.errors import Cancelled
+from liftlock.typed import Any
 
 __all__ = ["PATIENCE", "READ_AHEAD", "Connection", "SendStopped", "Sockets"]
 

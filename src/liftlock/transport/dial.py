@@ -8,7 +8,6 @@ import select
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from liftlock.errors import TransportError
 from liftlock.transport.addresses import Addresses, Endpoint
@@ -17,6 +16,7 @@ from liftlock.transport.http1 import exchange, request_head
 from liftlock.transport.proxies import Proxy
 from liftlock.transport.settings import Settings
 from liftlock.transport.urls import Origin
+from liftlock.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from liftlock.transport.tls import TlsConnection, TlsContexts

@@ -7,11 +7,11 @@ lines end in CRLF, no folded fields, no two lengths, no transfer coding but ``ch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
 
 from liftlock.errors import CorruptContent, LiftlockError, TransportError
 from liftlock.transport.connection import Connection, SendStopped
 from liftlock.transport.messages import Headers, Stream
+from liftlock.typed import NamedTuple, Protocol
 
 __all__ = ["BodyReader", "Dropped", "Head", "Malformed", "body_reader", "exchange", "parse_head", "request_head"]
 

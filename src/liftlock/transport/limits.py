@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from liftlock.errors import Cancelled
+from liftlock.typed import NamedTuple
 
 __all__ = ["Limits", "Slot"]
 

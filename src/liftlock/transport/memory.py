@@ -11,7 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+
+from liftlock.typed import Any
 
 __all__ = ["JSON", "HostMemory"]
 

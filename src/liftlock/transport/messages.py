@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+
+from liftlock.typed import NamedTuple, Protocol
 
 __all__ = ["Body", "ByteSource", "Headers", "Request", "Response", "Stream"]
 

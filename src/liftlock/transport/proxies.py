@@ -8,10 +8,10 @@ an optional ``:port``; loopback hosts are never sent through a proxy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from liftlock.errors import ConfigError
 from liftlock.transport.urls import Origin, is_loopback
+from liftlock.typed import NamedTuple
 
 __all__ = ["Proxies", "Proxy"]
 

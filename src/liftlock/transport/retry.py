@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from liftlock.errors import Cancelled, CorruptContent, LiftlockError, Throttled
 from liftlock.transport.limits import Limits
 from liftlock.transport.messages import Headers
+from liftlock.typed import TypeVar
 
 __all__ = ["Retrier", "retry_after"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from liftlock.errors import ConfigError
 from liftlock.transport.proxies import Proxies
+from liftlock.typed import Any, NamedTuple
 
 __all__ = ["Settings", "TlsFiles"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
+
+from liftlock.typed import NamedTuple
 
 __all__ = ["HostTraffic", "Traffic"]
 

@@ -6,9 +6,9 @@ Nearly all are plain: those are read here, so that ``urllib.parse`` (2 ms) is lo
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 from liftlock.errors import TransportError
+from liftlock.typed import NamedTuple
 
 __all__ = ["Origin", "is_loopback", "redact", "registry_host", "split_url"]
 
