@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liftlock.errors import CorruptContent
-from liftlock.oci.digest import HEX_LENGTH, Digest, Hasher
+from liftlock.oci.digest import HEX_LENGTH, LITTLE, Digest, Hasher
 
 algorithms = st.sampled_from(sorted(HEX_LENGTH))
 
@@ -21,6 +21,13 @@ def test_the_digest_of_bytes(data: bytes, algorithm: str) -> None:
     assert (digest.algorithm, digest.hex) == tuple(str(digest).split(":"))
     assert Digest(str(digest)) == digest
     digest.verify(data)
+
+
+@pytest.mark.parametrize("size", [LITTLE - 1, LITTLE, LITTLE + 1])
+def test_bytes_have_their_digest_whichever_module_hashes_them(size: int) -> None:
+    data = memoryview(bytes(size))
+
+    assert Digest.of(data) == f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 @given(st.lists(st.binary(max_size=50)), algorithms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +47,16 @@ def test_any_text_is_a_reference_or_a_usage_error(text: str) -> None:
         return
     assert Reference.parse(str(reference)) == reference
     assert "\n" not in str(reference)
+
+
+@given(st.text("a0._-", min_size=1, max_size=8))
+def test_the_parts_of_a_repository_are_those_of_the_grammar(part: str) -> None:
+    # distribution/reference, regexp.go: path-component
+    if re.fullmatch(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", part):
+        assert Reference.parse(f"registry.example/{part}/app").repository == f"{part}/app"
+    else:
+        with pytest.raises(UsageError, match="cannot be part of a repository"):
+            Reference.parse(f"registry.example/{part}/app")
 
 
 @pytest.mark.parametrize(

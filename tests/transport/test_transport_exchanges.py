@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import socket
 import threading
@@ -332,7 +333,7 @@ def test_an_unknown_host_is_named_and_final(monkeypatch: pytest.MonkeyPatch, mak
     def unknown(*arguments: object, **options: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(_socket, "getaddrinfo", unknown)
     with pytest.raises(TransportError, match=r"registry\.invalid cannot be found") as caught:
         make_transport().send(Request("GET", "https://registry.invalid/v2/"))
     assert not caught.value.temporary

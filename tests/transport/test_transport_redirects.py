@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import socket
 from collections.abc import Callable
 
@@ -184,7 +185,7 @@ def test_a_name_is_judged_by_its_addresses_and_connected_to_just_these(monkeypat
         address = answers[host].pop(0)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(_socket, "getaddrinfo", look_up)
     addresses = Addresses()
     public, _ = split_url("https://registry.example/")
     inside, _ = split_url("https://rebinding.example/")

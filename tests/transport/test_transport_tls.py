@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import shutil
 import ssl
@@ -69,10 +70,8 @@ def test_without_it_the_certificate_is_refused_with_a_hint(authority: Authority,
 def test_a_certificate_for_another_name_is_refused(
     authority: Authority, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport
 ) -> None:
-    import socket
-
-    real = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **more: real("127.0.0.1", port, **more))
+    real = _socket.getaddrinfo
+    monkeypatch.setattr(_socket, "getaddrinfo", lambda host, port, **more: real("127.0.0.1", port, **more))
     transport = make_transport(trusting(authority))
     refusal = pytest.raises(TransportError, match=r"certificate is not accepted.*registry\.example")
     with scripted(forever((200, b"")), tls=context(authority)) as server, refusal as caught:

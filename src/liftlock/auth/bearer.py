@@ -9,7 +9,6 @@ Nothing here decides that something is absent: a token endpoint that answers 404
 from __future__ import annotations
 
 import json
-from binascii import b2a_base64
 from collections.abc import Generator, Iterable, Sequence
 
 from liftlock.auth.secret import Credential, Secret
@@ -76,6 +75,8 @@ def choose(challenges: Iterable[Challenge]) -> Offer | None:
 
 def basic(credential: Credential) -> str:
     """The value of ``Authorization`` for Basic (RFC 7617, in UTF-8)."""
+    from binascii import b2a_base64
+
     pair = f"{credential.username}:{credential.secret.reveal()}"
     return "Basic " + b2a_base64(pair.encode(), newline=False).decode("ascii")
 

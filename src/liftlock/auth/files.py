@@ -8,8 +8,6 @@ Sources: docker/cli ``cli/config/configfile``; containers-auth.json(5). A key of
 from __future__ import annotations
 
 import json
-from binascii import Error as Base64Error
-from binascii import a2b_base64
 from collections.abc import Iterator, Mapping
 
 from liftlock.auth.secret import IDENTITY_TOKEN_USER, Credential, Secret
@@ -125,9 +123,11 @@ class AuthFile:
         return Credential(username, Secret(password), kind)
 
     def _decode(self, key: str, auth: str) -> tuple[str, str]:
+        from binascii import a2b_base64
+
         try:
             pair = a2b_base64(auth.strip(), strict_mode=True).decode()
-        except (Base64Error, ValueError):
+        except ValueError:
             pair = ""
         username, colon, password = pair.partition(":")
         if not colon:

@@ -30,15 +30,16 @@ def main() -> NoReturn:
             pass  # the long way says what is wrong with stdout
         else:
             sys.exit(0)
-    import atexit
     import gc
-    from contextlib import suppress
 
     # Nearly all that start-up makes lives to the end: looking through it for garbage costs 4 ms.
     gc.set_threshold(50_000)
     from liftlock.cli.ahead import connect
 
     begun = connect(sys.argv[1:], os.environ)
+    import atexit
+    from contextlib import suppress
+
     from liftlock.cli.run import run
 
     code = run(sys.argv[1:], begun)

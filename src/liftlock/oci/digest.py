@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import cache
+
 from liftlock.errors import CorruptContent
-from liftlock.typed import TYPE_CHECKING, Self
+from liftlock.typed import TYPE_CHECKING, Self, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from hashlib import _Hash
 
 __all__ = ["HEX_LENGTH", "Digest", "Hasher"]
@@ -14,6 +18,8 @@ HEX_LENGTH = {"sha256": 64, "sha512": 128}
 """The registered algorithms and the length of their hexadecimal form."""
 
 _HEX = frozenset("0123456789abcdef")
+LITTLE = 64 * 1024
+"""Bytes that Python's own SHA-256 hashes in less time than it takes to load OpenSSL's."""
 
 
 class Digest(str):
@@ -36,6 +42,8 @@ class Digest(str):
     @classmethod
     def of(cls, data: bytes | memoryview, algorithm: str = "sha256") -> Digest:
         """The digest of these bytes."""
+        if algorithm == "sha256" and len(data) <= LITTLE:
+            return cls(f"sha256:{_lean_sha256()(data).hexdigest()}")
         return Hasher(algorithm).updated(data).digest
 
     @property
@@ -68,7 +76,7 @@ class Hasher:
     __slots__ = ("_algorithm", "_hash", "size")
 
     def __init__(self, algorithm: str = "sha256") -> None:
-        import hashlib  # loads OpenSSL: 3 ms, in which a request could be on its way already
+        import hashlib  # loads OpenSSL, which is slow to load and fast to hash
 
         self._algorithm = algorithm
         self._hash: _Hash = hashlib.sha256() if algorithm == "sha256" else hashlib.new(algorithm)
@@ -86,3 +94,14 @@ class Hasher:
     @property
     def digest(self) -> Digest:
         return Digest(f"{self._algorithm}:{self._hash.hexdigest()}")
+
+
+@cache
+def _lean_sha256() -> Callable[[bytes | memoryview], _Hash]:
+    """SHA-256 without OpenSSL, looked for as Python's own `random` does: the lean module first, `hashlib` last."""
+    for name in ("_sha2", "_sha256"):  # from Python 3.12 on, and before
+        with suppress(ImportError):
+            return cast("Callable[[bytes | memoryview], _Hash]", __import__(name).sha256)
+    from hashlib import sha256
+
+    return sha256

@@ -81,10 +81,12 @@ def tags_path(repository: str, n: int = 1000) -> str:
 
 def referrers_path(repository: str, digest: str, artifact_type: str = "") -> str:
     """Where the list of a digest's referrers is; registries may ignore the filter."""
+    path = f"/v2/{repository}/referrers/{digest}"
+    if not artifact_type:
+        return path
     from urllib.parse import quote
 
-    query = f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
-    return f"/v2/{repository}/referrers/{digest}{query}"
+    return f"{path}?artifactType={quote(artifact_type, safe='')}"
 
 
 def fallback_tag(digest: Digest, suffix: str = "") -> str:

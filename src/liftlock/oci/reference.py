@@ -7,8 +7,6 @@ repositories live under ``library/``.
 
 from __future__ import annotations
 
-import re
-
 from liftlock.errors import CorruptContent, UsageError
 from liftlock.oci.digest import Digest
 from liftlock.typed import NamedTuple
@@ -21,13 +19,15 @@ MAX_TAG = 128
 MAX_REPOSITORY = 255
 """Characters; registries refuse longer ones (distribution's ``NameTotalLengthMax``)."""
 
-# Sets where they will do: a pattern is compiled anew at each start.
+# Sets, not patterns: a pattern is compiled anew at each start.
 _DIGITS = frozenset("0123456789")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _LABEL = _LETTERS | _DIGITS | {"-"}
 _TAG = _LABEL | {"_", "."}
 _ADDRESS = frozenset("0123456789abcdefABCDEF:")
-_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
+_WORD = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
+_PART = _WORD | set(".-_")
+_WORDS_TO_SPACE = str.maketrans(dict.fromkeys(_WORD, " "))
 
 
 def is_tag(text: str) -> bool:
@@ -45,6 +45,14 @@ def _is_registry(text: str) -> bool:
     if host.startswith("["):
         return host.endswith("]") and len(host) > 2 and _ADDRESS.issuperset(host[1:-1])
     return all(label and label == label.strip("-") and _LABEL.issuperset(label) for label in host.split("."))
+
+
+def _is_part(text: str) -> bool:
+    """Whether this is one part of a repository: words, joined by a dot, one or two underscores, or hyphens."""
+    if not text or not _PART.issuperset(text) or text[0] not in _WORD or text[-1] not in _WORD:
+        return False
+    joints = text.translate(_WORDS_TO_SPACE).split()
+    return all(joint in (".", "_", "__") or not joint.strip("-") for joint in joints)
 
 
 class Reference(NamedTuple):
@@ -94,7 +102,7 @@ class Reference(NamedTuple):
         if len(self.repository) > MAX_REPOSITORY:
             raise UsageError(f"reference {text!r}: the repository is longer than {MAX_REPOSITORY} characters")
         for part in self.repository.split("/"):
-            if not _PART.match(part):
+            if not _is_part(part):
                 raise UsageError(
                     f"reference {text!r}: {part!r} cannot be part of a repository",
                     hint="repositories are lower-case letters and digits, joined by '.', '_', '__' or '-', and '/'",

@@ -3,12 +3,16 @@
 What each call costs at least: `resolve` a HEAD, `manifest` a GET, `put_blob` a POST when the blob is present or
 mounted and POST + PUT when it is new, `put_manifest` a PUT. What is particular to some registries is data in
 `registry_profile`; what a registry can do is learnt from its answers and kept by its `Home`.
+
+How blobs move and what refers to an image is imported where it is used: a look at a tag needs none of it, nor does a
+new one.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from liftlock.auth.authorizer import Authorizer
 from liftlock.errors import NotFound, RegistryError
@@ -16,15 +20,15 @@ from liftlock.oci.digest import Digest
 from liftlock.oci.distribution import Scope, manifest_path, tags_path
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.targets.base import BlobReader, BlobSource, Placed
-from liftlock.targets.registry_download import BlobDownload
 from liftlock.targets.registry_endpoint import Endpoint, catalog
 from liftlock.targets.registry_errors import failure, is_absent
 from liftlock.targets.registry_home import VERIFIES_DIGESTS, Home
 from liftlock.targets.registry_manifests import fetch, find, pinned, store
 from liftlock.targets.registry_profile import Profile
-from liftlock.targets.registry_referrers import Referrers
-from liftlock.targets.registry_upload import Upload, has_blob, prove_verification
-from liftlock.typed import Final, Literal
+from liftlock.typed import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from liftlock.targets.registry_referrers import Referrers
 
 __all__ = ["RegistryTarget", "Verify", "catalog"]
 
@@ -56,9 +60,14 @@ class RegistryTarget:
     ) -> None:
         self._home = home or Home(authorizer, registry, profile)
         self._endpoint = Endpoint(self._home, Scope(repository, frozenset({"pull"})))
-        self._referrers = Referrers(self._endpoint)
         self._verify = verify
         self._cache = _Cache()
+
+    @cached_property
+    def _referrers(self) -> Referrers:
+        from liftlock.targets.registry_referrers import Referrers
+
+        return Referrers(self._endpoint)
 
     @property
     def name(self) -> str:
@@ -89,6 +98,8 @@ class RegistryTarget:
         return fetched[0]
 
     def open_blob(self, blob: Descriptor) -> BlobReader:
+        from liftlock.targets.registry_download import BlobDownload
+
         return BlobDownload(self._endpoint, blob)
 
     def referrers(self, subject: Digest, tags: frozenset[str] | None = None) -> Sequence[Descriptor]:
@@ -98,6 +109,8 @@ class RegistryTarget:
         return self._endpoint.pages("list tags", tags_path(self._endpoint.repository), "tags")
 
     def has_blob(self, digest: Digest) -> bool:
+        from liftlock.targets.registry_upload import has_blob
+
         return self._endpoint.retrying(lambda: has_blob(self._endpoint, digest))
 
     # -- writing
@@ -112,11 +125,15 @@ class RegistryTarget:
             return
         with self._home.lock(VERIFIES_DIGESTS):
             if self._home.fact(VERIFIES_DIGESTS) is None:
+                from liftlock.targets.registry_upload import prove_verification
+
                 prove_verification(self._endpoint)
 
     def put_blob(
         self, blob: Descriptor, source: BlobSource | None, *, mount_from: Sequence[str] = (), absent: bool = False
     ) -> Placed:
+        from liftlock.targets.registry_upload import Upload
+
         self.will_write()
         proven = self._verify == "destination" or (self._verify == "auto" and self._home.fact(VERIFIES_DIGESTS) is True)
         origin = self._origin(mount_from)

@@ -39,7 +39,7 @@ _IMMUTABLE_CODES = frozenset({"TAG_IMMUTABLE", "IMAGETAGALREADYEXISTS", "IMAGETA
 _IMMUTABLE_WORDS = ("immutab", "does not allow updating", "cannot be overwritten", "cannot be updated")
 _MESSAGE, _CODE = 300, 60
 """Characters of a registry's text that are shown."""
-_CREDENTIALS = re.compile(r"\b(?:basic|bearer)\s+\S+|\beyJ[\w-]{8,}\S*", re.IGNORECASE)
+_CREDENTIALS = r"(?i)\b(?:basic|bearer)\s+\S+|\beyJ[\w-]{8,}\S*"
 """What careless proxies repeat of a request: its Authorization header, or a token (a JWT begins with ``eyJ``)."""
 
 
@@ -54,18 +54,18 @@ class Answer(NamedTuple):
     @property
     def codes(self) -> tuple[str, ...]:
         """The error codes, in upper case."""
-        codes = (_CREDENTIALS.sub("***", _printable(code)) for code in error_codes(self.body)[0])
+        codes = (_shown(code) for code in error_codes(self.body)[0])
         return tuple(code.upper()[:_CODE] for code in codes)
 
     @property
     def message(self) -> str:
         """The error messages as one line."""
-        return _CREDENTIALS.sub("***", _printable(error_codes(self.body)[1]))[:_MESSAGE]
+        return _shown(error_codes(self.body)[1])[:_MESSAGE]
 
 
-def _printable(text: str) -> str:
-    """A registry's text must not steer a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+def _shown(text: str) -> str:
+    """A registry's text must not steer a terminal, and must not repeat a secret."""
+    return re.sub(_CREDENTIALS, "***", "".join(char if char.isprintable() else "?" for char in text))
 
 
 def is_absent(answer: Answer, *, head: bool = False) -> bool:

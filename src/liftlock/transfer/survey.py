@@ -17,7 +17,6 @@ from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.transfer.events import Cancel
 from liftlock.transfer.findings import Findings
 from liftlock.transfer.model import Attachment, CopyRequest, Opener, Options, Survey
-from liftlock.transfer.platforms import narrowed
 from liftlock.transfer.pool import WORKERS, Job, gather, run
 from liftlock.transfer.sides import at
 from liftlock.typed import TypeVar
@@ -67,8 +66,6 @@ def survey(
 
 def _load() -> None:
     """Load what the first answers will need, while they are on their way."""
-    import hashlib  # noqa: F401
-
     import liftlock.transfer.execute  # noqa: F401
 
 
@@ -119,6 +116,8 @@ class _Surveyor:
                     second.append(partial(self._destination_root, image, image.pinned))
         self._run(second)
         if self.options.platforms:
+            from liftlock.transfer.platforms import narrowed
+
             for image in self.images:
                 if image.root is not None:
                     with at("source"):

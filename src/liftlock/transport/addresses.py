@@ -7,7 +7,7 @@ use the same remembered addresses; a name that answers differently the second ti
 
 from __future__ import annotations
 
-import socket
+import _socket as socket  # see `transport`
 import threading
 
 from liftlock.errors import TransportError

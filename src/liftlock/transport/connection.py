@@ -6,7 +6,7 @@ where Python's own time-outs make two.
 
 from __future__ import annotations
 
-import socket
+import _socket as socket  # see `transport`
 import struct
 import threading
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _socket as socket  # see `transport`
 import errno
 import os
 import select
-import socket
 import threading
 import time
 

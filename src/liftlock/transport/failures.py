@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _socket as socket  # see `transport`
 import errno
-import socket
 
 from liftlock.errors import Cancelled, LiftlockError, TransportError
 from liftlock.transport.http1 import Dropped, Malformed

@@ -2,11 +2,12 @@
 
 It saves requests and is never needed: a file that is missing, damaged, of another version or in a folder that cannot
 be written behaves as an empty one. Nothing secret belongs in it.
+
+``json`` is imported where the file is read: connections are opened before.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -73,6 +74,8 @@ class HostMemory:
     def _read(self) -> _Facts:
         if self._path is None:
             return {}
+        import json
+
         try:
             with open(self._path, "rb") as file:
                 document = json.loads(file.read(MAX_FILE + 1))
@@ -87,6 +90,7 @@ class HostMemory:
     def _write(self, path: str, host: str, fact: str, now: float, value: JSON) -> None:
         """Add one fact to what is on disk by now: other processes learn too."""
         import fcntl  # most commands learn nothing
+        import json
 
         temporary = f"{path}.{os.getpid()}.{threading.get_ident()}"
         try:

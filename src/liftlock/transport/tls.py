@@ -6,13 +6,17 @@ Import this only where TLS is really spoken: ``ssl`` costs 10 ms.
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 import threading
 
 from liftlock.errors import ConfigError
 from liftlock.transport.connection import PATIENCE, READ_AHEAD, Connection
 from liftlock.transport.settings import TlsFiles
+from liftlock.typed import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    import _socket
+    import socket
 
 __all__ = ["TlsConnection", "TlsContexts"]
 
@@ -28,14 +32,17 @@ class TlsContexts:
         self._lock = threading.Lock()
         self._contexts: dict[TlsFiles, ssl.SSLContext] = {}
 
-    def wrap(self, sock: socket.socket, host: str, files: TlsFiles) -> ssl.SSLSocket:
+    def wrap(self, sock: _socket.socket, host: str, files: TlsFiles) -> ssl.SSLSocket:
         """TLS on a connected socket, before its handshake. Raises `ConfigError` when a file cannot be used."""
         with self._lock:
             context = self._contexts.get(files)
             if context is None:
                 context = self._contexts[files] = _context(files, self._system_ca)
         return context.wrap_socket(
-            sock, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            cast("socket.socket", sock),  # `ssl` only takes the file descriptor over
+            server_hostname=host,
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=False,
         )
 
 
