@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from liftlock.engine import decisions
 from liftlock.engine.copying import homes
@@ -35,6 +35,8 @@ class Outcome(TypedDict):
     reason: str
     data: dict[str, Any]
     """What it did, for programs."""
+    error: NotRequired[dict[str, str]]
+    """``code`` and ``hint`` of what ended it (`liftlock.errors`)."""
 
 
 def begin(shift: Shift, promotion: int, attempt: int) -> list[str] | None:
@@ -69,14 +71,21 @@ def tried(shift: Shift, promotion: int, attempt: int, work: Callable[[Cancel], d
             shift.own()
             return Outcome(execution=Execution.CANCELED.value, reason=CANCELED, data={})
         except RefusedError as error:
-            return Outcome(execution=Execution.FAILED.value, reason=str(error), data={})
+            return _failed(Execution.FAILED, error)
         except LiftlockError as error:
             shift.own()  # whose sockets are closed under it fails in many ways, none of which is an outcome
-            return Outcome(execution=Execution.ERRORED.value, reason=str(error), data={})
+            return _failed(Execution.ERRORED, error)
         except Exception as error:
             shift.own()
             log.exception("promotion %d, attempt %d", promotion, attempt)
-            return Outcome(execution=Execution.ERRORED.value, reason=f"internal error: {error!r}", data={})
+            # What it says may hold anything, a secret too.
+            reason = f"this is a mistake in liftlock: {type(error).__name__}"
+            return Outcome(execution=Execution.ERRORED.value, reason=reason, data={})
+
+
+def _failed(execution: Execution, error: LiftlockError) -> Outcome:
+    told = {"code": error.code, "hint": error.hint}
+    return Outcome(execution=execution.value, reason=str(error), data={}, error=told)
 
 
 def _repeated(shift: Shift, cancel: Cancel, work: Callable[[Cancel], dict[str, Any]]) -> dict[str, Any]:
@@ -105,7 +114,10 @@ def first_bad(outcomes: Sequence[Outcome]) -> Outcome | None:
 def summed(outcomes: Sequence[Outcome]) -> Outcome:
     """The last outcome, with what all of them did: counts and bytes added, tags and notes one after the other."""
     last = outcomes[-1]
-    return Outcome(execution=last["execution"], reason=last["reason"], data=_sum([each["data"] for each in outcomes]))
+    data = _sum([each["data"] for each in outcomes])
+    if "error" in last:
+        data["error"] = last["error"]
+    return Outcome(execution=last["execution"], reason=last["reason"], data=data)
 
 
 def _sum(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -138,6 +150,8 @@ def _end(tx: Transaction, promotion: int, attempt: int, outcome: Outcome) -> Non
     if outcome["data"]:
         tx.events.add(found.pipeline, promotion, attempt, "result", outcome["data"])
     decisions.ended(tx, promotion, Execution(outcome["execution"]), outcome["reason"])
+    told = f": {outcome['reason']}" if outcome["reason"] else ""
+    log.info("promotion %d to %s: %s%s", promotion, found.stage, outcome["execution"], told)
 
 
 def _is_done(promotion: Promotion, attempt: int) -> bool:

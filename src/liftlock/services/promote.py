@@ -8,7 +8,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from liftlock.engine import decisions
-from liftlock.errors import Cancelled, Conflict, LiftlockError, RefusedError, WaitRanOut
+from liftlock.errors import (
+    AccessDenied,
+    Cancelled,
+    ConfigError,
+    Conflict,
+    CorruptContent,
+    LiftlockError,
+    NotFound,
+    RefusedError,
+    UsageError,
+    WaitRanOut,
+)
 from liftlock.release.conditions import conditions
 from liftlock.release.people import Actor
 from liftlock.release.place import Destination
@@ -34,6 +45,11 @@ class Wait:
 
 
 PATIENT = Wait()
+
+NO_ERROR: Mapping[str, str] = {}
+
+_KINDS = {kind.code: kind for kind in (AccessDenied, ConfigError, Conflict, CorruptContent, NotFound, UsageError)}
+"""The errors that end a command with another code than 1, and those that programs tell apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +176,7 @@ class _Pursuit:
         if stopped is not None and not self._succeeded(promotion):
             raise self._told(stopped)
         if promotion.over and not self._succeeded(promotion):
-            raise unsuccessful(found)
+            raise unsuccessful(found, self._result.get("error", {}))
         return replace(self._asked, standing=found, result=self._result)
 
     def _on_seen(self, seen: Seen) -> None:
@@ -215,8 +231,8 @@ def _refused(found: Standing) -> RefusedError:
     )
 
 
-def unsuccessful(found: Standing) -> LiftlockError:
-    """Why a promotion that is over has not succeeded."""
+def unsuccessful(found: Standing, error: Mapping[str, str] = NO_ERROR) -> LiftlockError:
+    """Why a promotion that is over has not succeeded; ``error`` has code and hint of what ended its attempt."""
     promotion = found.promotion
     last = promotion.last
     if last is None:
@@ -240,7 +256,8 @@ def unsuccessful(found: Standing) -> LiftlockError:
             f"it was canceled: {last.reason}" if last.reason else "it was canceled",
             hint="the same command goes on where it stopped",
         )
-    return LiftlockError(last.reason, hint="the same command goes on where it stopped")
+    kind = _KINDS.get(error.get("code", ""), LiftlockError)
+    return kind(last.reason, hint=error.get("hint") or "the same command goes on where it stopped")
 
 
 def _destinations(project: Project, release: Release, stage: str) -> tuple[Destination, ...]:
