@@ -108,8 +108,8 @@ class Postgres:
             str(self.programs / "postgres"),
             *("-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder)),
             *("-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "shared_buffers=32MB"),
-            # What is lost with the machine's power is of no interest to a test.
-            *("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"),
+            # What is lost with the machine's power is of no interest to a test; what was committed survives `kill`.
+            *("-c", "fsync=off", "-c", "full_page_writes=off"),
         ]
         self._guard = subprocess.Popen(
             ["/bin/sh", "-c", _GUARD, str(self.folder), *self._as, *server],

@@ -81,9 +81,14 @@ class Postgres(Database):
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
+        if "@" in (parsed.host or ""):
+            raise ValueError  # noqa: TRY301  # the rest of a password
     except (ArgumentError, ValueError):
         # The text is not shown: the password is in it.
-        raise UsageError(f"{VARIABLE} is not a URL", hint=f"write {_DRIVER}://USER:PASSWORD@HOST/DATABASE") from None
+        raise UsageError(
+            f"{VARIABLE} is not a URL",
+            hint=f"write {_DRIVER}://USER:PASSWORD@HOST/DATABASE; in a password, @ is written as %40",
+        ) from None
     if parsed.drivername not in {"postgresql", "postgres", _DRIVER}:
         raise UsageError(
             f"{VARIABLE} names a database of the kind {parsed.drivername!r}, which Liftlock does not know",
