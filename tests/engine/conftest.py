@@ -7,9 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.deciding import World
 from tests.support.works import Works
 
 MakeWorks = Callable[..., Works]
+MakeWorld = Callable[..., World]
+
+PIPELINE = """\
+pipeline: demo
+images: [web]
+groups: {managers: [ann, bob, cem], chiefs: [eve]}
+stages:
+  - {name: dev, DEV, to: "registry.example/dev", tags: ["{build}"]}
+  - {name: prod, after: [dev], PROD, to: "registry.example/prod", tags: ["{build}"]}
+"""
 
 
 @pytest.fixture
@@ -21,6 +32,20 @@ def make_works(tmp_path: Path, home: Path) -> Iterator[MakeWorks]:  # nobody's o
         works = Works(tmp_path / f"works{len(made)}", url, **options)  # type: ignore[arg-type]
         made.append(works)
         return works.write(pipeline)
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def make_world(database_url: str, tmp_path: Path) -> Iterator[MakeWorld]:
+    """A factory of worlds whose stages are as a test needs them, on each database."""
+    made: list[World] = []
+
+    def make(prod: str = "trigger: manual", dev: str = "trigger: manual") -> World:
+        made.append(World(database_url or tmp_path / "liftlock.db", PIPELINE.replace("DEV", dev).replace("PROD", prod)))
+        return made[-1]
 
     yield make
     for each in made:

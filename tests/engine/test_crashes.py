@@ -60,16 +60,16 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Worker(works.workplace()):
         pass
     works.close()
-    return folder / "liftlock.db"
+    return folder / ".liftlock" / "liftlock.db"
 
 
 class World:
     """One promotion to carry out, and everything that sees what is done for it."""
 
     def __init__(self, folder: Path, empty: Path | None, url: str, front: Front, receiver: Receiver) -> None:
-        folder.mkdir()
+        (folder / ".liftlock").mkdir(parents=True)
         if empty is not None:
-            shutil.copy(empty, folder / "liftlock.db")
+            shutil.copy(empty, folder / ".liftlock")
         self.front, self.receiver = front, receiver
         self.repository = f"crash{next(_numbers)}"
         self.works = Works(folder, url)

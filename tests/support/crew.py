@@ -155,7 +155,7 @@ def _work(order: dict[str, Any]) -> None:
     with log.open("a", buffering=1) as file:
         try:
             if not order["reap"]:
-                reaper.Reaper.__call__ = lambda _self: None  # type: ignore[method-assign]
+                reaper.Reaper.__call__ = lambda self: None  # type: ignore[method-assign]
             works = Works(Path(order["folder"]), order["url"], environment=order["environment"])
             boundary = _boundary(file.write, order["stop_at"], log.with_suffix(".go"))
             with worker.Worker(works.workplace(boundary), ttl=order["ttl"]) as at_work:
@@ -169,7 +169,7 @@ def _work(order: dict[str, Any]) -> None:
 
 def _boundary(write: Callable[[str], object], stop_at: str, go: Path) -> Callable[[str], None]:
     lock = threading.Lock()
-    stopped = []
+    stopped: list[str] = []
 
     def boundary(name: str) -> None:
         with lock:

@@ -54,8 +54,9 @@ class Works:
     environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.store = Store(self.url or self.folder / "liftlock.db", self.clock)
+        database = self.folder / ".liftlock" / "liftlock.db"  # where commands in the folder find it
+        database.parent.mkdir(parents=True, exist_ok=True)
+        self.store = Store(self.url or database, self.clock)
         self.env = {"HOME": str(self.folder), "PATH": os.environ["PATH"], **(self.environment or {})}
 
     @property

@@ -49,6 +49,7 @@ TABLE = {
     "init": Entry("liftlock.cli.init:init", "Write a pipeline file to begin with.", RELEASES),
     "validate": Entry("liftlock.cli.validate:validate", "Check a pipeline file.", RELEASES),
     "schema": Entry("liftlock.cli.schema:schema", "Print the JSON Schema of a pipeline file, for editors.", RELEASES),
+    "worker": Entry("liftlock.cli.worker:worker", "Do what is due, until it is stopped.", RELEASES),
     "demo": Entry("liftlock.cli.demo:demo", "Promote a small application through three stages.", RELEASES),
     "db": Entry("liftlock.cli.db:db", "Look after the database that remembers.", OPERATION),
     "login": Entry("liftlock.cli.login:login", "Store credentials for a registry.", REGISTRIES),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,8 @@ from liftlock.store.artifacts import Published
 from liftlock.transfer.events import Cancel
 
 __all__ = ["look", "recheck"]
+
+log = logging.getLogger(__name__)
 
 
 def look(shift: Shift, promotion: int, looks: int) -> None:
@@ -34,7 +37,8 @@ def look(shift: Shift, promotion: int, looks: int) -> None:
         with shift.workplace.store.begin() as tx:
             tx.promotions.lock(promotion)
             if tx.promotions.looks(promotion) == looks:
-                decisions.weigh(tx, promotion, verdicts)
+                weighed = decisions.weigh(tx, promotion, verdicts)
+                log.info("promotion %d of %s to %s: %s", promotion, facts.release.name, facts.stage, weighed.state)
 
     shift.patiently(weigh)
     shift.boundary("looked")

@@ -45,13 +45,16 @@ def begin(shift: Shift, promotion: int, attempt: int) -> list[str] | None:
     def started() -> list[str] | None:
         with shift.workplace.store.begin() as tx:
             found = tx.promotions.lock(promotion)
-            execution = found.attempts[attempt - 1].execution
-            if execution.ended:
+            if _is_done(found, attempt):
                 return None
             release = tx.releases.get(found.release).release
-            if execution is Execution.QUEUED:
+            begins = found.attempts[attempt - 1].execution is Execution.QUEUED
+            if begins:
                 decisions.started(tx, promotion)
-        return homes(release, found.stage)
+            log.info(
+                "promotion %d of %s to %s: %s", promotion, release.name, found.stage, "begins" if begins else "goes on"
+            )
+            return homes(release, found.stage)
 
     shift.boundary("begin")
     answer = shift.patiently(started)

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 
 from liftlock.errors import LiftlockError
 
-__all__ = ["Queue", "Run", "busy", "enqueue", "launched", "pending", "requeue", "run_of", "upgrade"]
+__all__ = ["QUEUES", "Queue", "Run", "busy", "enqueue", "launched", "pending", "requeue", "run_of", "upgrade"]
 
 APPLICATION_VERSION = "1"
 """Changes only when workflows that began under the version before must not be continued under this one."""
@@ -32,6 +32,8 @@ POOL = 20
 """Connections to a server for the library, beside the store's own."""
 
 Queue = Literal["promotions", "copy", "looks", "notify"]
+
+QUEUES: tuple[Queue, ...] = get_args(Queue)
 
 _ENDED = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 
@@ -157,7 +159,7 @@ def busy(*, yes: bool) -> None:
     """How often queues are looked at from now on, by every worker of this database."""
     from dbos import DBOS
 
-    for name in get_args(Queue):
+    for name in QUEUES:
         queue = DBOS.retrieve_queue(name)
         if queue is not None:
             queue.set_polling_interval_sec(BUSY if yes else IDLE)

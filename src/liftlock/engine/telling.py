@@ -48,10 +48,12 @@ def deliver(shift: Shift, notification: int, tries: int) -> None:
                 return
             if error is None:
                 decisions.told(tx, notification)
+                log.info("promotion %d: %s was told of %s", found.promotion, rule.kind, found.occasion)
                 return
             patience = getattr(error, "retry_after", None)
             again = next_try(tries + 1, found.created_at, tx.now, patience) if error.temporary else None
             decisions.untold(tx, notification, str(error), again)
+            log.warning("promotion %d: %s was not told of %s: %s", found.promotion, rule.kind, found.occasion, error)
 
     shift.patiently(written_down)
     shift.boundary("notified")

@@ -1,0 +1,42 @@
+"""Working: what a worker process does until it is asked to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from liftlock.engine.setup import QUEUES, Queue
+from liftlock.errors import UsageError
+from liftlock.release.names import suggestion
+from liftlock.services.project import OpenImages, Project
+from liftlock.transfer.events import Cancel
+
+__all__ = ["queues", "work"]
+
+
+def queues(text: str) -> Sequence[Queue]:
+    """The queues of a list separated by commas; raises `UsageError` for one that there is not."""
+    named = [each.strip() for each in text.split(",")]
+    unknown = [each for each in named if each not in QUEUES]
+    if unknown:
+        raise UsageError(f"there is no queue {unknown[0]!r}", hint=suggestion(unknown[0], QUEUES, "the queues are "))
+    return [each for each in QUEUES if each in named]
+
+
+def work(
+    project: Project,
+    images: OpenImages,
+    *,
+    only: Sequence[Queue] | None = None,
+    until_idle: bool = False,
+    cancel: Cancel,
+) -> None:
+    """Do what is due, from ``only`` these queues, until somebody asks to stop (``until_idle``: or nothing is due).
+
+    The schedules of the project's pipeline are kept meanwhile. Raises `LiftlockError` when it cannot begin.
+    """
+    from liftlock.engine.worker import Worker
+
+    place = replace(project.workplace(images), pipeline=project.known_pipeline)
+    with Worker(place, queues=only) as worker, cancel.waking(worker.stop):
+        worker.run_until(lambda: until_idle and worker.idle)
