@@ -27,7 +27,7 @@ class NtfyOptions(Options):
 
 
 class Ntfy:
-    """Publishes the message in words; ``X-Sequence-ID`` lets ntfy show one that came twice once."""
+    """Publishes the message in words; ``X-Sequence-ID`` lets ntfy (2.16 and later) show one that came twice once."""
 
     api_version: ClassVar[int] = 1
     options = NtfyOptions

@@ -21,6 +21,8 @@ API_VERSION = 1
 
 K = TypeVar("K")
 
+_NOUNS = {"liftlock.gates": "gate", "liftlock.notify": "notifier"}
+
 
 class Table(Generic[K]):
     """The kinds of one room: ``built_in`` maps a name to ``module:class``, ``group`` names the entry points."""
@@ -44,7 +46,7 @@ class Table(Generic[K]):
         found = self.find(name)
         if found is None:
             raise ConfigError(
-                f"there is no {self._group.removeprefix('liftlock.').removesuffix('s')} of the kind {name!r} here",
+                f"there is no {_NOUNS[self._group]} of the kind {name!r} here",
                 hint="install the package that brings it, also where the worker runs",
             )
         return found
