@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from liftlock.errors import ConfigError
 from liftlock.pipeline.load import load
@@ -195,7 +198,7 @@ def test_on_is_a_key_although_yaml_takes_it_for_true() -> None:
         ("{soak: 90s}", "soak", 8, "an item of gates is text, and should be a mapping", "write {soak: …}"),
         ("{soak: 90s}", "{}", 8, "a gate has no kind here", "- {KIND: options}"),
         ("{soak: 90s}", "{soak: 1h, http: {url: x}}", 8, "a gate has one kind, and here are soak, http", "each gate"),
-        ("{soak: 90s}", "{soak: 1.5}", 8, "soak is a number or a date to YAML", 'in quotes: "1.5"'),
+        ("{soak: 90s}", "{soak: 1.5}", 8, "soak is a number or a date to YAML", "in quotes"),
         ("{soak: 90s}", "{soak: long}", 8, "for: 'long' is no duration", "write 90s"),
         ("{soak: 90s}", "{soak: }", 8, "for is missing", "a gate of the kind soak needs it"),
         ("{soak: 90s}", "{labels: yes}", 8, "labels takes a mapping of options", "its keys are labels"),
@@ -208,9 +211,9 @@ def test_on_is_a_key_although_yaml_takes_it_for_true() -> None:
         ("{times: 3}", "{tries: 3}", 38, "'tries' is not a key of a gate of the kind http", ""),
         ("retry: {times: 3}", "method: PUT", 38, "method is PUT, and should be GET or POST", ""),
         ("retry: {times: 3}", 'passes: "f(x"', 38, "passes: the expression has an open bracket", ""),
-        ("level: 3", "level: 3.5", 39, "level is a number or a date to YAML", 'in quotes: "3.5"'),
+        ("level: 3", "level: 3.5", 39, "level is a number or a date to YAML", "in quotes"),
         ("    gates: []\n", "", 8, "comes after no other, so that there is nowhere to soak", "gates: []"),
-        ("{soak: 90s}", "{team: {owner: 7}}", 8, "owner is 7, and should be text", 'in quotes: "7"'),
+        ("{soak: 90s}", "{team: {owner: 7}}", 8, "owner is a number, and should be text", "in quotes"),
         ("{soak: 90s}", "{team: {owner: env:X}}", 8, "owner: 'env:X' is a secret reference", "itself"),
         # sampling
         ("every: 30s", "every: 0s", 40, "gates cannot be asked all the time", "30s"),
@@ -246,6 +249,10 @@ def test_on_is_a_key_although_yaml_takes_it_for_true() -> None:
         ("- webhook: {url: env:HOOK", "- webhok: {url: env:HOOK", 50, "no notifier of the kind 'webhok'", "'webhook'?"),
         ("required: true", "required: 1", 52, "required is 1, and should be true or false", ""),
         # secrets
+        ('"file:hook.key"', "[swordfish]", 50, "an item of secret is a secret, written out", "write env:NAME"),
+        ('"file:hook.key"', "[4711]", 50, "an item of secret is a number, and should be text", "in quotes"),
+        ('"file:hook.key"', "04711", 50, "secret is a number or a date to YAML", "in quotes"),
+        ("gates: [{soak: 90s}]", "gates: {soak: 90s}", 8, "gates is a mapping, and should be a list", "with a dash"),
         ('"file:hook.key"', "swordfish", 50, "secret is a secret, written out", "write env:NAME or file:PATH"),
         ("https://hooks", "https://me:swordfish@hooks", 10, "url has a password in it", "write env:NAME"),
         ('tested: "yes"', "tested: env:X", 39, "'env:X' is a secret reference, and those are not taken", "itself"),
@@ -266,6 +273,7 @@ def test_what_is_wrong_is_said_with_its_line(old: str, new: str, line: int, said
     assert said in error.message
     assert hint in error.hint
     assert "swordfish" not in f"{error} {error.hint}"
+    assert "4711" not in f"{error} {error.hint}"
 
 
 def test_without_kinds_there_are_none() -> None:
@@ -296,3 +304,37 @@ def test_a_pinned_source_that_is_not_stored_is_doubted() -> None:
 
     assert [flaw.place for flaw in doubts(load(text))] == [("source",)]
     assert list(doubts(load(text + "store: ./artifacts\n"))) == []
+
+
+RULES = [
+    "trigger", "queue", "gates", "sampling", "approvals", "override", "rollback", "freeze", "notify", "after",
+    "schedule", "any", "from", "count", "every", "without", "on", "required", "soak", "http", "webhook", "for", "url",
+]  # fmt: skip
+WORDS = [
+    "on-success", "manual", "0 6 * * * UTC", "reject", "none", "leads", "2h", "fri 16:00 - mon 08:00 UTC", "early",
+    "success", "env:X", "https://a:b@c", "soak", "",
+]  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.text(max_size=8) | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(RULES), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=75)
+@given(st.dictionaries(st.sampled_from(RULES[:10]), VALUES, max_size=4), st.booleans())
+def test_any_rules_are_x(rules: dict[str, object], default: bool) -> None:
+    place = {"name": "dev", "to": "a/{image}", "tags": ["x"], "after": ["early"]}
+    document: dict[str, object] = {
+        "pipeline": "demo",
+        "images": ["web"],
+        "groups": {"leads": ["ann"]},
+        "stages": [{"name": "early", "to": "b/{image}", "tags": ["x"]}, place if default else {**place, **rules}],
+    }
+    if default:
+        document["defaults"] = rules
+    try:
+        pipeline = read(yaml.safe_dump(document, allow_unicode=True))
+    except ConfigError:
+        return
+    assert Pipeline.parse(pipeline.document, pipeline.id) == pipeline

@@ -36,7 +36,10 @@ def explained(document: Document, found: ValidationError, base: Place = (), owne
     """
     # A mistyped key is also a missing one: what is there and wrong says more than what is not there.
     there = [one for one in found.errors() if one["type"] != "missing"] or found.errors()
-    return min((_one(document, one, base, owner) for one in there), key=lambda error: error.line)
+    placed = [(_place(document, one, base), one) for one in there]
+    # Of the choices of a union, that which came furthest is the one that was meant.
+    placed.sort(key=lambda each: -len(each[0]))
+    return min((_one(document, *each, base, owner) for each in placed), key=lambda error: error.line)
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
@@ -44,13 +47,21 @@ def keys_of(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _one(document: Document, error: Any, base: Place, owner: str) -> ConfigError:
+def _place(document: Document, error: Any, base: Place) -> Place:
+    """Where a finding is: pydantic's way to it, without the names of the choices that it made on this way."""
+    place = base
+    final = len(error["loc"]) - 1 if error["type"] in ("missing", "extra_forbidden") else -1
+    for position, part in enumerate(error["loc"]):
+        # The first is always a key, though it may be one that a lone value stands for.
+        if (*place, part) in document.lines or position in (0, final):
+            place = (*place, part)
+    return place
+
+
+def _one(document: Document, place: Place, error: Any, base: Place, owner: str) -> ConfigError:
     """One of pydantic's findings (its ``type`` says which kind)."""
-    place = (*base, *(part for part in error["loc"] if part != "[key]" and not str(part).startswith("(")))
-    if error["type"] not in ("missing", "extra_forbidden"):
-        while len(place) > len(base) + 1 and place not in document.lines:
-            place = place[:-1]  # the name of a union's choice
     key = str(place[-1])
+    name = key if isinstance(place[-1], str) else f"an item of {place[-2]}"
     given = error["input"]
     known: list[str] = []
     if not owner:
@@ -64,16 +75,16 @@ def _one(document: Document, error: Any, base: Place, owner: str) -> ConfigError
         case "missing":
             return document.error(place, f"{key} is missing", f"{owner} needs it")
         case "string_pattern_mismatch" | "string_too_long":
-            return document.error(place, *_unfit(key, str(given), error["ctx"].get("pattern", "")))
+            return document.error(place, *_unfit(name, str(given), error["ctx"].get("pattern", "")))
         case "string_too_short" | "too_short":
             return document.error(place, f"{key} is empty" if isinstance(place[-1], str) else "this is empty")
-    name = key if isinstance(place[-1], str) else f"an item of {place[-2]}"
     wanted = _wanted(error)
     if wanted:
-        # Words where one of a few was expected, and numbers, are no secrets.
-        shown = isinstance(given, str) if error["type"] == "literal_error" else type(given) is int
+        # Where one of a few words or a number was expected, what is there is no secret. Options may be one elsewhere.
+        public = error["type"] in _OPEN or not base
+        shown = isinstance(given, str) if error["type"] == "literal_error" else public and type(given) is int
         said = str(given)[:80] if shown else _kind(given)
-        return document.error(place, f"{name} is {said}, and should be {wanted}", _quoting(error))
+        return document.error(place, f"{name} is {said}, and should be {wanted}", _quoting(error, shown=not base))
     said = str(error.get("ctx", {}).get("error") or error["msg"])
     return document.error(place, f"{name}: {said}")
 
@@ -86,12 +97,12 @@ def _owner(place: Place) -> tuple[str, list[str]]:
     return noun, keys_of(model)
 
 
-def _unfit(key: str, given: str, pattern: str) -> tuple[str, str]:
+def _unfit(name: str, given: str, pattern: str) -> tuple[str, str]:
     """A text of a wrong form. What should have been a secret reference may be a secret, and is not shown."""
     if pattern == SECRET:
-        return f"{key} is a secret, written out: it would be part of every release", "write env:NAME or file:PATH"
+        return f"{name} is a secret, written out: it would be part of every release", "write env:NAME or file:PATH"
     if pattern == DURATION:
-        return f"{key}: {given[:80]!r} is no duration", "write 90s, 15m, 2h or 7d"
+        return f"{name}: {given[:80]!r} is no duration", "write 90s, 15m, 2h or 7d"
     return f"{given[:80]!r} is not a name that can be used here", _NAMES.get(pattern, "use a shorter one")
 
 
@@ -108,14 +119,18 @@ def _wanted(error: Any) -> str:
     return _KINDS.get(error["type"], "")
 
 
-def _quoting(error: Any) -> str:
+def _quoting(error: Any, *, shown: bool) -> str:
     given = error["input"]
     if error["type"] == "string_type" and isinstance(given, bool):
         return 'write it in quotes: "yes", "no", "on", "off", "true" or "false"'
     if isinstance(given, Unquoted) or (error["type"] == "string_type" and isinstance(given, int)):
-        return f'write it in quotes: "{given}"' if error["type"] != "int_type" else ""
+        if error["type"] == "int_type":
+            return ""
+        return f'write it in quotes: "{given}"' if shown else "write it in quotes"
     if error["type"] == "list_type" and isinstance(given, str):
         return f"write [{given}]"
+    if error["type"] == "list_type" and isinstance(given, dict):
+        return "begin each item with a dash: - KEY: …"
     if error["type"] == "dict_type" and isinstance(given, str):
         return f"write {{{given}: …}}"
     if error["type"] == "literal_error" and isinstance(given, str):
@@ -152,6 +167,7 @@ _NAMES = {
     IMAGE_NAME: "lower-case letters and digits, joined by '.', '_', '__' or '-'",
     VARIABLE_NAME: "letters, digits, '_' and '-', a letter or '_' first, at most 63",
 }
+_OPEN = ("literal_error", "greater_than_equal", "less_than_equal", "bool_type")
 _KINDS = {
     "string_type": "text",
     "bool_type": "true or false",

@@ -87,7 +87,8 @@ def _written(document: Document, place: Place, value: Any, options: type[Options
 def _plain(document: Document, place: Place, value: Any) -> Any:
     """The value without what has no one form in JSON: options are kept to the byte, and some take any value."""
     if isinstance(value, Unquoted):
-        raise document.error(place, f"{place[-1]} is a number or a date to YAML", f'write it in quotes: "{value}"')
+        # It may be a secret, and is not repeated.
+        raise document.error(place, f"{_key(place)} is a number or a date to YAML", "write it in quotes")
     if isinstance(value, dict):
         return {key: _plain(document, (*place, key), item) for key, item in value.items()}
     if isinstance(value, list):
