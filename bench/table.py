@@ -14,8 +14,6 @@ from bench.measure import Series
 
 __all__ = ["Row", "Target", "render", "write"]
 
-_MARKS = re.compile(r"(<!-- bench: begin -->\n).*(<!-- bench: end -->)", re.DOTALL)
-
 
 @dataclass(frozen=True)
 class Target:
@@ -77,9 +75,10 @@ def render(rows: Sequence[Row], runs: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(page: Path, table: str) -> None:
-    """Put the table between the page's marks."""
-    text, count = _MARKS.subn(lambda match: f"{match[1]}{table}{match[2]}", page.read_text())
+def write(page: Path, mark: str, table: str) -> None:
+    """Put a table between the page's marks of this name."""
+    marks = re.compile(rf"(<!-- {mark}: begin -->\n).*(<!-- {mark}: end -->)", re.DOTALL)
+    text, count = marks.subn(lambda match: f"{match[1]}{table}{match[2]}", page.read_text())
     if count != 1:
-        raise SystemExit(f"{page} has no bench marks")
+        raise SystemExit(f"{page} has no marks for {mark}")
     page.write_text(text)
