@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.workshop import Workshop
-from tests.conftest import MakeRegistry
+from tests.conftest import MakeRegistry, MakeTokenServer
 from tests.support.registry import Registry
 
 pytestmark = pytest.mark.acceptance
@@ -100,6 +100,35 @@ def test_people_see_a_line_for_each_place(workshop: Workshop, registry: Registry
     assert lines[1].split() == [f"{registry.host}/blue/web", "dev", "may", "push"]
     assert lines[3].split() == [f"{locked.host}/prod-web", "prod", "failed"]
     assert f"{locked.host}/prod-web: cannot upload" in done.out or f"liftlock login {locked.host}" in done.out
+
+
+def test_credentials_that_may_only_pull_are_told_from_those_that_may_push(
+    workshop: Workshop, home: Path, make_registry: MakeRegistry, make_token_server: MakeTokenServer
+) -> None:
+    tokens = make_token_server(user="alice", password=PASSWORD)
+    guarded = make_registry(token=tokens)
+    log_in(home, guarded, PASSWORD)
+    workshop.write(pipeline("oci:dev/{image}", f"{guarded.host}/{{image}}"))
+    scopes = ("repository:web:pull,push", "repository:worker:pull")
+    tokens.answer_always(200, body=json.dumps({"token": tokens.sign(scopes)}).encode())
+
+    done = workshop.run("validate", "--online", "-o", "json", check=False)
+
+    assert done.code == 4
+    assert [(each["repository"], each["mayPush"]) for each in done.json()["places"]] == [
+        ("web", True), ("worker", False),
+    ]  # fmt: skip
+
+
+def test_a_registry_that_takes_nothing_is_a_failure(workshop: Workshop, make_registry: MakeRegistry) -> None:
+    full = make_registry(read_only=True)
+    workshop.write(pipeline("oci:dev/{image}", f"{full.host}/{{image}}"))
+
+    done = workshop.run("validate", "--online", check=False)
+
+    assert done.code == 1
+    assert f"{full.host}/web: cannot upload to it" in done.out
+    assert "2 places of the pipeline do not take a push" in done.err
 
 
 def test_a_registry_that_is_gone_is_a_failure_and_does_not_hide_the_others(
