@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,36 @@ def test_a_private_address_is_refused_unless_allowed(url: str) -> None:
         ask(url, allow_private=False)
 
     assert (caught.value.temporary, caught.value.hint) == (False, "if that is meant, say allow-private: true")
+
+
+def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    here = ("127.0.0.1", int(receiver.host.rpartition(":")[2]))
+
+    def getaddrinfo(host: bytes, port: int, **_: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", here)]
+
+    monkeypatch.setattr("liftlock.transport.addresses.socket.getaddrinfo", getaddrinfo)
+    with pytest.raises(TransportError, match=r"^hook\.example.* is a private address"):
+        ask("http://hook.example:8080/", allow_private=False)
+    assert (len(asked), receiver.requests) == (1, [])
+
+    assert ask("http://hook.example:8080/").status == 200
+    assert len(asked) == 2
+
+
+def test_a_host_that_nobody_knows_is_not_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(host: bytes, port: int, **_: object) -> list[tuple[object, ...]]:
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    monkeypatch.setattr("liftlock.transport.addresses.socket.getaddrinfo", getaddrinfo)
+    with pytest.raises(TransportError, match=r"hook\.example: the host cannot be found") as caught:
+        ask("http://hook.example/s3cret")
+
+    assert caught.value.temporary
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "metadata.google.internal", "[fd00:ec2::254]", "168.63.129.16"])

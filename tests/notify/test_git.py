@@ -240,6 +240,23 @@ def test_a_password_is_sent_and_never_seen(tmp_path: Path, capfd: pytest.Capture
     assert "t0ken" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.parametrize("form", ["ssh://git@git.example:2222{}", "git@git.example:{}"])
+def test_over_ssh(tmp_path: Path, form: str) -> None:
+    """A stand-in for ssh carries out here what it is asked to carry out there: git's own half is real."""
+    repository = BareRepository(tmp_path, {"web.yaml": MANIFESTS})
+    ssh = tmp_path / "ssh"
+    ssh.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nfor last; do :; done\n'
+        'case "$*" in *-G*) exit 1;; esac\nexec sh -c "$last"\n'
+    )
+    ssh.chmod(0o755)
+
+    send(form.format(repository.folder), CONTAINER, environment={"GIT_SSH_COMMAND": str(ssh)})
+
+    assert WEB in repository.read("web.yaml")
+    assert "git@git.example" in (tmp_path / "asked").read_text()
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "temporary"),
     [

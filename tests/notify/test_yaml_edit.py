@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -107,6 +109,56 @@ def test_any_value_comes_back_as_it_was_given(value: str, old: str) -> None:
 
         assert (loaded["a"][1]["b"] if path == "a[1].b" else loaded["d"]["e"]) == value
         assert changed.count("\n") == text.count("\n")
+
+
+WORDS = st.text(st.characters(whitelist_categories=["L", "N", "P", "Zs"], max_codepoint=0x2FFF), max_size=12)
+TREES = st.recursive(
+    WORDS | st.integers() | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def leaves(tree: Any, path: Path = ()) -> Iterator[Path]:
+    """The paths of the single values."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for step, value in items:
+        if not isinstance(value, (dict, list)):
+            yield (*path, step)
+        yield from leaves(value, (*path, step))
+
+
+@given(
+    tree=st.dictionaries(WORDS, TREES, min_size=1, max_size=4),
+    value=st.sampled_from([NEW, "42", "no", "it's: #1", ""]),
+    layout=st.fixed_dictionaries(
+        {
+            "default_flow_style": st.sampled_from([True, False, None]),
+            "default_style": st.sampled_from([None, "'", '"']),
+            "indent": st.integers(2, 6),
+            "width": st.just(10_000),
+        }
+    ),
+    data=st.data(),
+)
+def test_in_any_document_that_value_changes_and_no_other(
+    tree: dict[str, Any], value: str, layout: dict[str, Any], data: st.DataObject
+) -> None:
+    paths = list(leaves(tree))
+    if not paths:
+        return
+    path = data.draw(st.sampled_from(paths))
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, **layout)
+    if "!!" in text:
+        return  # a number in quotes, with its tag: that is refused
+    changed = set_value(text, path, value)
+
+    place = tree
+    for step in path[:-1]:
+        place = place[step]  # type: ignore[index]  # a tree of any shape
+    place[path[-1]] = value  # type: ignore[index]
+    assert yaml.safe_load(changed) == tree
+    assert len(lines(text, changed)) in (0, 2)
 
 
 @pytest.mark.parametrize(
