@@ -37,7 +37,7 @@ class Site:
         about = self._folder / f"{package}-1.0.dist-info"
         about.mkdir()
         (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        (about / "entry_points.txt").write_text(f"[liftlock.tests]\n{name} = {package}_kind:Kind\n")
+        (about / "entry_points.txt").write_text(f"[liftlock.gates]\n{name} = {package}_kind:Kind\n")
         (self._folder / f"{package}_kind.py").write_text(code)
         table._points.cache_clear()
 
@@ -56,12 +56,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def ours() -> Table[object]:
-    return Table("liftlock.tests", {"ours": f"{__name__}:Ours"})
+    return Table("liftlock.gates", {"ours": f"{__name__}:Ours"})
 
 
 def test_ours_are_found_and_nobody_stands_in_for_them(site: Site) -> None:
     site.install("shadow", "ours", "raise RuntimeError('loaded')")
-    kinds = Table[object]("liftlock.tests", {"ours": "liftlock.gates.labels:Labels"})
+    kinds = Table[object]("liftlock.gates", {"ours": "liftlock.gates.labels:Labels"})
 
     assert type(kinds.get("ours")).__module__ == "liftlock.gates.labels"
     assert kinds.get("ours") is kinds.get("ours")
@@ -76,7 +76,7 @@ def test_those_of_packages_are_found(site: Site) -> None:
 
 def test_what_nobody_brings_is_not_there(site: Site) -> None:
     assert ours().find("nothing") is None
-    with pytest.raises(ConfigError, match="there is no test of the kind 'nothing' here") as caught:
+    with pytest.raises(ConfigError, match="there is no gate of the kind 'nothing' here") as caught:
         ours().get("nothing")
     assert "install the package that brings it" in caught.value.hint
 

@@ -34,12 +34,18 @@ class Table(Generic[K]):
     def find(self, name: str) -> K | None:
         """The kind of this name, made; None when there is none.
 
-        Raises `ConfigError` for one from outside that cannot be used: it does not load, or is of another version.
+        Raises `ConfigError` for one from outside that cannot be used: it does not load, is of another version, or
+        several packages bring it.
         """
         if name in self._built_in:
             return cast(K, _made(self._built_in[name]))
-        point = _points(self._group).get(name)
-        return None if point is None else cast(K, _loaded(point))
+        points = _points(self._group).get(name, ())
+        if len(points) > 1:
+            raise ConfigError(
+                f"{name!r} is brought by several packages: {', '.join(sorted(map(_package, points)))}",
+                hint="uninstall all but one of them",
+            )
+        return cast(K, _loaded(points[0])) if points else None
 
     def get(self, name: str) -> K:
         """The kind of this name; raises `ConfigError` when this installation has none."""
@@ -63,13 +69,20 @@ def _made(target: str) -> object:
 
 
 @cache
-def _points(group: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=group)}
+def _points(group: str) -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=group):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "an unknown package"
 
 
 @cache
 def _loaded(point: EntryPoint) -> object:
-    where = f"{point.name!r} ({point.value}, of {point.dist.name if point.dist else 'an unknown package'})"
+    where = f"{point.name!r} ({point.value}, of {_package(point)})"
     try:
         kind: Any = point.load()()
     except Exception as error:
