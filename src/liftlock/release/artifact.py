@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from liftlock.errors import CorruptContent, UsageError
 from liftlock.oci.canonical import canonical_json
@@ -41,6 +41,7 @@ class Artifact:
     links: Mapping[str, str] = field(default_factory=dict)
     """By what they show (``build``): ``http`` or ``https`` URLs without credentials."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    _id: Digest | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.images:
@@ -75,7 +76,9 @@ class Artifact:
 
     @property
     def id(self) -> Digest:
-        return Digest.of(self.document)
+        if self._id is None:  # asked for again and again, and nothing that it is made of changes
+            object.__setattr__(self, "_id", Digest.of(self.document))
+        return cast(Digest, self._id)
 
     @property
     def document(self) -> bytes:

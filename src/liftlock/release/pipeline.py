@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from liftlock.errors import CorruptContent, NotFound
 from liftlock.oci.canonical import canonical_json
@@ -46,10 +46,13 @@ class Pipeline:
     variables: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Persons, by the name of their group. A server takes them from its sign-in instead."""
+    _id: Digest | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def id(self) -> Digest:
-        return Digest.of(self.document)
+        if self._id is None:  # asked for again and again, and nothing that it is made of changes
+            object.__setattr__(self, "_id", Digest.of(self.document))
+        return cast(Digest, self._id)
 
     @property
     def document(self) -> bytes:

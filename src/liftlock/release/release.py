@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from liftlock.errors import CorruptContent, RefusedError, UsageError
 from liftlock.oci.canonical import canonical_json
@@ -38,6 +38,7 @@ class Release:
     """Given with ``--var``, and used by some stage."""
     date: str = ""
     """``YYYY-MM-DD``, UTC, of its first creation; only when a stage uses ``{date}``."""
+    _id: Digest | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def create(
@@ -65,7 +66,9 @@ class Release:
 
     @property
     def id(self) -> Digest:
-        return Digest.of(self.document)
+        if self._id is None:  # asked for again and again, and nothing that it is made of changes
+            object.__setattr__(self, "_id", Digest.of(self.document))
+        return cast(Digest, self._id)
 
     @property
     def name(self) -> str:
