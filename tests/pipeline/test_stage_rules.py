@@ -227,7 +227,6 @@ def test_on_is_a_key_although_yaml_takes_it_for_true() -> None:
         ("0 6 * * 1-5 Europe/Berlin", "0 25 * * * UTC", 24, "bad hour", "cron"),
         ("0 6 * * 1-5 Europe/Berlin", "0 6 * * * Europe/Berln", 24, "'Europe/Berln' is no time zone", "tz database"),
         ("{schedule: ", "{cron: ", 24, "'cron' is not a key of a trigger", "schedule"),
-        ("    to: oci:stages/dev", "    to: oci:stages/{team}", 13, "has no value for {team}", "variables"),
         ("{any: [eu, us]}", "{any: [eu, usa]}", 28, "there is no stage 'usa'", "'us'?"),
         ("{any: [eu, us]}", "{any: []}", 28, "any is empty", ""),
         ("{any: [eu, us]}", "{all: [eu, us]}", 28, "'all' is not a key of a mapping of after", "any"),
@@ -297,6 +296,14 @@ def test_a_soak_that_lasts_longer_than_its_gates_are_asked_is_doubted() -> None:
 
     assert [flaw.place for flaw in found] == [("stages", 3, "gates", 0)]
     assert "1h may expire before: its gates are asked for 50 m" in found[0].message
+
+
+def test_a_variable_without_a_value_in_what_starts_by_itself_is_doubted() -> None:
+    text = changed("    to: oci:stages/dev", "    to: oci:stages/{team}")
+
+    assert [flaw.place for flaw in doubts(read(text))] == [("stages", 0, "trigger")]
+    assert list(doubts(read(text + "variables: {team: blue}\n"))) == []
+    assert list(doubts(read(text.replace("trigger: on-publish", "trigger: manual")))) == []
 
 
 def test_a_pinned_source_that_is_not_stored_is_doubted() -> None:

@@ -56,7 +56,7 @@ def flaws_of_groups(pipeline: Pipeline) -> Iterator[Flaw]:
 
 def flaws_of_rules(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[Flaw]:
     """What is wrong with trigger, approvals, override, rollback, sampling, freeze and notify of a stage."""
-    yield from _trigger(pipeline, stage, (*place, "trigger"))
+    yield from _trigger(stage, (*place, "trigger"))
     for position, gate in enumerate(stage.gates):
         if gate.kind == SOAK and not stage.after:
             said = f"the stage {stage.name!r} comes after no other, so that there is nowhere to soak"
@@ -82,6 +82,13 @@ def doubts_of_rules(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[
                 f"before: its gates are asked for {written(stage.sampling.timeout)}",
                 "make timeout under sampling longer",
             )
+    for name in sorted(pipeline.undeclared) if stage.trigger is Trigger.ON_PUBLISH else ():
+        if name in pipeline.stage_variables:
+            yield Flaw(
+                (*place, "trigger"),
+                f"in stage {stage.name!r} a promotion starts by itself, and {{{name}}} has no value in the file",
+                f"give it one in variables, or say --var {name}=… whenever an artifact is published",
+            )
     rule = stage.approvals
     if rule and not rule.requester_may_approve:
         persons = pipeline.members(rule.groups)
@@ -102,7 +109,7 @@ def _refused(read: Callable[[str], object], text: str, place: Place) -> Iterator
         yield Flaw(place, error.message, error.hint)
 
 
-def _trigger(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[Flaw]:
+def _trigger(stage: Stage, place: Place) -> Iterator[Flaw]:
     if stage.trigger is Trigger.SCHEDULE:
         yield from _refused(schedule.parse, stage.schedule, (*place, "schedule"))
     if stage.trigger is Trigger.ON_SUCCESS and not stage.after:
@@ -111,20 +118,11 @@ def _trigger(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[Flaw]:
             f"the stage {stage.name!r} comes after no other, so that no success can start it",
             "say after: [STAGE], or trigger: on-publish",
         )
-    if stage.trigger is not Trigger.ON_PUBLISH:
-        return
-    if stage.after:
+    if stage.trigger is Trigger.ON_PUBLISH and stage.after:
         yield Flaw(
             place,
             f"the stage {stage.name!r} comes after {', '.join(stage.after)}, where what was just published cannot be",
             "say trigger: on-success, or leave after out",
-        )
-    unknown = [name for name in sorted(pipeline.undeclared) if name in pipeline.stage_variables]
-    if unknown:
-        yield Flaw(
-            place,
-            f"a release that a publication makes has no value for {{{unknown[0]}}}",
-            "give it one in variables, since nobody is there to say --var",
         )
 
 
