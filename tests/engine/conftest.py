@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from liftlock.engine.worker import Worker
+from tests.conftest import MakeFront
+from tests.engine.crashing import Case
 from tests.engine.deciding import World
+from tests.support.crew import Crew
+from tests.support.postgres import Postgres
+from tests.support.registry import Registry
 from tests.support.works import Works
 
 MakeWorks = Callable[..., Works]
 MakeWorld = Callable[..., World]
+MakeCase = Callable[..., Case]
 
 PIPELINE = """\
 pipeline: demo
@@ -50,3 +57,49 @@ def make_world(database_url: str, tmp_path: Path) -> Iterator[MakeWorld]:
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture(scope="session")
+def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    """Starts worker processes."""
+    with Crew(tmp_path_factory.mktemp("crew")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database on SQLite that a worker has seen, and that has nothing in it."""
+    folder = tmp_path_factory.mktemp("empty")
+    works = Works(folder)
+    with Worker(works.workplace()):
+        pass
+    works.close()
+    return folder / ".liftlock" / "liftlock.db"
+
+
+@pytest.fixture
+def make_case(
+    tmp_path: Path,
+    home: Path,  # nobody's own HOME is read
+    empty: Path,
+    registry: Registry,
+    make_front: MakeFront,
+) -> Iterator[MakeCase]:
+    """A factory of promotions whose workers may die; ``url`` names a database other than SQLite."""
+    made: list[Case] = []
+
+    def make(url: str = "") -> Case:
+        made.append(Case(tmp_path / f"case{len(made)}", None if url else empty, url, make_front(registry)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def shared_database(postgres_server: Postgres, postgres_template: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database that has all tables."""
+    name = postgres_server.create(postgres_template)
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
