@@ -75,11 +75,12 @@ def flaws_of_rules(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[F
 def doubts_of_rules(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[Flaw]:
     """What may be meant, and is rarely: it makes a pipeline wait where nobody expects it."""
     for position, gate in enumerate(stage.gates):
-        if gate.kind == SOAK and seconds(gate.options["for"]) >= stage.sampling.timeout:
+        soak = gate.options.get("for", "0s") if gate.kind == SOAK else "0s"
+        if seconds(soak) >= stage.sampling.timeout:
             yield Flaw(
                 (*place, "gates", position),
-                f"in stage {stage.name!r} what is asked for before it has soaked for {gate.options['for']} may expire "
-                f"before: its gates are asked for {written(stage.sampling.timeout)}",
+                f"in stage {stage.name!r} what is asked for before it has soaked for {soak} may expire before: "
+                f"its gates are asked for {written(stage.sampling.timeout)}",
                 "make timeout under sampling longer",
             )
     for name in sorted(pipeline.undeclared) if stage.trigger is Trigger.ON_PUBLISH else ():
