@@ -19,7 +19,8 @@ from liftlock.kinds.tools import Tools
 from liftlock.notify import text
 from liftlock.notify.base import Message
 from liftlock.notify.fill import Fillable, fill
-from liftlock.pipeline.kinds import Duration, Options, SecretText
+from liftlock.notify.options import Timeout
+from liftlock.pipeline.kinds import Options, SecretText
 from liftlock.release.durations import seconds
 
 __all__ = ["Apprise", "AppriseOptions"]
@@ -39,7 +40,7 @@ class AppriseOptions(Options):
     )
     title: _Text = Field(default="{title}", description=f"The title. May have {', '.join(f'{{{n}}}' for n in _NAMES)}.")
     body: _Text = Field(default="{body}", description="The text, with the same variables.")
-    timeout: Duration = Field(default="1m", description="How long everything may take.")
+    timeout: Timeout = Field(default="1m", description="How long everything may take.")
 
 
 class Apprise:

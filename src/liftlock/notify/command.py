@@ -11,7 +11,8 @@ from pydantic import Field
 from liftlock.errors import LiftlockError, TransportError
 from liftlock.kinds.tools import Tools
 from liftlock.notify.base import Message
-from liftlock.pipeline.kinds import Duration, Options
+from liftlock.notify.options import Timeout
+from liftlock.pipeline.kinds import Options
 from liftlock.release.durations import seconds
 
 __all__ = ["Command", "CommandOptions"]
@@ -25,7 +26,7 @@ class CommandOptions(Options):
     run: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = Field(
         description="The program and its arguments. No shell reads them. It runs in the pipeline file's folder."
     )
-    timeout: Duration = Field(default="5m", description="How long it may take.")
+    timeout: Timeout = Field(default="5m", description="How long it may take.")
 
 
 class Command:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import posixpath
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +17,16 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from liftlock.auth.secret import Secret
 from liftlock.errors import ConfigError, TransportError, UsageError
 from liftlock.kinds.tools import Tools
 from liftlock.notify.base import Message
 from liftlock.notify.fill import Fillable, fill
 from liftlock.notify.git_remote import Blob, Branch, remote
+from liftlock.notify.options import Timeout, is_reference
 from liftlock.notify.pushed import pushed
 from liftlock.notify.yaml_path import Match, parse_path
-from liftlock.pipeline.kinds import Duration, Options, SecretReference, SecretText
+from liftlock.pipeline.kinds import Options, SecretReference, SecretText
 from liftlock.release.durations import seconds
 from liftlock.release.place import Destination
 
@@ -46,6 +49,29 @@ def _a_path(text: str) -> str:
 def _a_file(text: str) -> str:
     if posixpath.normpath(text) != text or text.startswith(("/", "..", ".git/")) or not text.isprintable():
         raise ValueError(f"{text[:200]!r} is no file of the repository: write folder/file.yaml")
+    return text
+
+
+def _a_repository(text: str) -> str:
+    if text.startswith("file://"):
+        raise ValueError("file: begins a secret reference: write the path of the folder alone, /folder/name.git")
+    if not is_reference(text):
+        try:
+            remote(Secret(text), "", None)
+        except ConfigError as error:
+            raise ValueError(f"{error.message}: {error.hint}") from None
+    return text
+
+
+def _a_branch(text: str) -> str:
+    if not re.fullmatch(r"(?!.*(\.\.|//|/\.|\.lock(/|$)|[/.]$))[A-Za-z0-9_][A-Za-z0-9._/+#-]*", text):
+        raise ValueError(f"{text[:80]!r} is no branch: write its name without refs/heads/")
+    return text
+
+
+def _an_author(text: str) -> str:
+    if not re.fullmatch(r"[^<>\s][^<>\n]* <[^<>\s]+>", text):
+        raise ValueError(f"{text[:80]!r} is no author: write Name <name@example.org>")
     return text
 
 
@@ -76,21 +102,23 @@ class Update(BaseModel):
 class GitOptions(Options):
     """Which repository, and what is set in it."""
 
-    repository: SecretText = Field(description="Its URL: https, ssh, git@host:path, or the path of a folder.")
+    repository: Annotated[SecretText, AfterValidator(_a_repository)] = Field(
+        description="Its URL: https, ssh, git@host:path, or the path of a folder."
+    )
     updates: Annotated[list[Update], Field(min_length=1)] = Field(description="What is set: file, path and value.")
-    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")] = Field(
+    branch: Annotated[str, AfterValidator(_a_branch)] = Field(
         default="main", description="The branch that is pushed to. It has to be there."
     )
     token: SecretReference | None = Field(
         default=None, description="The password for an https URL, as a secret reference."
     )
-    user: Annotated[str, Field(pattern=r"^[^:\s]+$")] = Field(
+    user: Annotated[str, Field(min_length=1)] = Field(
         default="x-access-token", description="The user name that goes with the token."
     )
-    author: Annotated[str, Field(pattern=r"^[^<>\n]+ <[^<>\s]+>$")] = Field(
+    author: Annotated[str, AfterValidator(_an_author)] = Field(
         default="Liftlock <liftlock@localhost>", description="Who commits: Name <address>."
     )
-    timeout: Duration = Field(default="2m", description="How long each git command may take.")
+    timeout: Timeout = Field(default="2m", description="How long each git command may take.")
 
 
 class Git:

@@ -72,7 +72,7 @@ def remote(url: Secret, user: str, token: Secret | None) -> Remote:
     usable = parts.scheme in ("https", "ssh") or (parts.scheme == "http" and is_loopback(host))
     if not usable or not host or not text.isprintable() or host.startswith("-"):
         raise ConfigError(
-            "the repository is no URL that can be used",
+            "the repository's URL cannot be used",
             hint="write https://host/path, ssh://git@host/path, git@host:path or /path",
         )
     place = f"[{host}]" if ":" in host else host

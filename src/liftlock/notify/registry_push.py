@@ -20,9 +20,10 @@ from liftlock.auth.secret import Secret
 from liftlock.errors import ConfigError
 from liftlock.kinds.tools import Tools
 from liftlock.notify.base import Message
+from liftlock.notify.options import Timeout, WebUrl
 from liftlock.notify.pushed import pushed
 from liftlock.oci.reference import Reference
-from liftlock.pipeline.kinds import Duration, Options, SecretText
+from liftlock.pipeline.kinds import Options
 from liftlock.release.durations import seconds
 from liftlock.release.place import LAYOUT, Destination
 
@@ -39,13 +40,13 @@ class RegistryPushOptions(Options):
 
     shorthand = "url"
 
-    url: SecretText = Field(
+    url: WebUrl = Field(
         description="The host's webhook. A user name and password in it are sent as Basic authorization."
     )
     format: Literal["acr", "docker-hub", "distribution"] = Field(
         default="acr", description="Whose form it takes: Azure Container Registry's, Docker Hub's, or distribution's."
     )
-    timeout: Duration = Field(default="30s", description="How long each request may take.")
+    timeout: Timeout = Field(default="30s", description="How long each request may take.")
     allow_private: bool = Field(
         default=False, alias="allow-private", description="Whether it may lead to a private or loopback address."
     )

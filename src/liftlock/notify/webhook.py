@@ -20,7 +20,8 @@ from liftlock.auth.secret import Secret
 from liftlock.errors import ConfigError
 from liftlock.kinds.tools import Tools
 from liftlock.notify.base import Message
-from liftlock.pipeline.kinds import Duration, Options, SecretReference, SecretText
+from liftlock.notify.options import Timeout, WebUrl
+from liftlock.pipeline.kinds import Options, SecretReference, SecretText
 from liftlock.release.durations import seconds
 
 __all__ = ["Webhook", "WebhookOptions", "sign"]
@@ -34,14 +35,12 @@ class WebhookOptions(Options):
 
     shorthand = "url"
 
-    url: SecretText = Field(
-        description="Where to POST. A user name and password in it are sent as Basic authorization."
-    )
+    url: WebUrl = Field(description="Where to POST. A user name and password in it are sent as Basic authorization.")
     secret: SecretReference | list[SecretReference] = Field(
         default=[], description="What to sign with; several while it is being changed. Without one nothing is signed."
     )
     headers: dict[str, SecretText] = Field(default={}, description="Further header fields.")
-    timeout: Duration = Field(default="30s", description="How long everything may take.")
+    timeout: Timeout = Field(default="30s", description="How long everything may take.")
     allow_private: bool = Field(
         default=False, alias="allow-private", description="Whether it may lead to a private or loopback address."
     )

@@ -1,0 +1,70 @@
+"""What a pipeline file may say to notifiers, and what it hears when it says something else."""
+
+from __future__ import annotations
+
+import pytest
+
+from liftlock.errors import ConfigError
+from liftlock.gates.table import GATES
+from liftlock.notify.table import NOTIFIERS
+from liftlock.pipeline.load import load
+from liftlock.release.stage import NotifyRule
+
+FILE = """\
+pipeline: shop
+images: [web]
+stages:
+  - name: prod
+    to: prod.example/prod-{image}
+    tags: ["{build}"]
+    notify:
+"""
+UPDATES = "updates: [{file: a.yaml, path: image}]"
+
+
+def rule(text: str) -> NotifyRule:
+    return load(f"{FILE}      - {text}\n", "liftlock.yaml", GATES, NOTIFIERS).stage("prod").notify[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "options"),
+    [
+        ("webhook: env:HOOK", "webhook", {"url": "env:HOOK"}),
+        ("registry-push: env:HOOK", "registry-push", {"url": "env:HOOK"}),
+        ("command: [./tell, now]", "command", {"run": ["./tell", "now"]}),
+        ("apprise: env:CHAT", "apprise", {"urls": "env:CHAT"}),
+        ("apprise: [env:CHAT, env:MAIL]", "apprise", {"urls": ["env:CHAT", "env:MAIL"]}),
+    ],
+)
+def test_a_lone_value_is_enough(text: str, kind: str, options: dict[str, object]) -> None:
+    found = rule(text)
+
+    assert (found.kind, found.options, found.on) == (kind, options, ("success",))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("webhook: hook.example/x", "it is no http or https URL"),
+        ("webhook: {url: env:U, secret: hunter2}", "secret is a secret, written out"),
+        ("webhook: {url: env:U, timeout: 0s}", "0s is not between 1s and 15m"),
+        ("webhook: {url: env:U, timeout: 1h}", "1h is not between 1s and 15m"),
+        ("webhook: {url: env:U, retries: 3}", "'retries' is not a key"),
+        ("registry-push: {url: env:U, format: quay}", "should be acr, docker-hub or distribution"),
+        ("command: {run: []}", "run is empty"),
+        ("apprise: {urls: env:U, body: '{nothing}'}", "{nothing} has no value here"),
+        (f"git: {{repository: git.example/x, {UPDATES}}}", "the repository's URL cannot be used"),
+        (f"git: {{repository: file:///srv/x.git, {UPDATES}}}", "file: begins a secret reference"),
+        (f"git: {{repository: env:R, author: me, {UPDATES}}}", "'me' is no author"),
+        (f"git: {{repository: env:R, branch: a b, {UPDATES}}}", "'a b' is no branch"),
+        ("git: {repository: env:R, updates: [{file: ../a.yaml, path: a}]}", "'../a.yaml' is no file"),
+        ("git: {repository: env:R, updates: [{file: a.yaml, path: 'a[x'}]}", "'a[x' is no path"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        rule(text)
+
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("liftlock.yaml:8: ")
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
