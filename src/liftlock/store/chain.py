@@ -74,7 +74,11 @@ def check(pipeline: str, entries: Iterable[Entry], head: Head | None = None, *, 
         return before._replace(reason="it is not the one that the head beside the chain names")
     if head.number > found.last:
         return found._replace(reason=f"it is missing: the chain went on to entry {head.number}")
-    return before._replace(reason=f"it is behind the chain's head, which names entry {head.number}")
+    return found._replace(
+        last=max(head.number, first - 1),
+        head="",
+        reason=f"it is behind the chain's head, which names entry {head.number}",
+    )
 
 
 def line_of(entry: Entry) -> str:

@@ -6,7 +6,8 @@ There is one chain per pipeline. An entry is canonical JSON (RFC 8785), and its 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, LargeBinary, cast, insert, select
@@ -67,21 +68,29 @@ class Ledger:
         ).one_or_none()
         return None if row is None else Head(row.number, row.digest)
 
-    def entries(self, pipeline: str, after: int = 0) -> Iterator[Entry]:
+    def entries(self, pipeline: str, after: int = 0) -> Generator[Entry]:
         """Every entry as it is there, the oldest first; those after a number, where one is given."""
         c = t.ledger.c
-        columns: list[ColumnElement[Any]] = [c.entry, c.digest]
+        columns: list[ColumnElement[Any]] = [c.number, c.entry, c.digest]
         if not on_postgresql(self._connection):
-            # SQLite keeps whatever is put there, also what is no text: an entry that was tampered with is found, too.
+            # SQLite keeps whatever is put there, also what is no text and no number: that is found, too.
             columns = [cast(column, LargeBinary) for column in columns]
-        query = select(c.number, *columns).where(c.pipeline == pipeline, c.number > after).order_by(c.number)
-        for number, *texts in self._connection.execute(query, execution_options={"yield_per": 1000}):
-            yield Entry(number, *(_decoded(each) for each in texts))
+        query = select(*columns).where(c.pipeline == pipeline, c.number > after).order_by(c.number)
+        with self._connection.execute(query, execution_options={"yield_per": 1000}) as rows:
+            for number, entry, digest in rows:
+                yield Entry(_number(number), _text(entry), _text(digest))
 
     def check(self, pipeline: str) -> Chain:
         """Recompute the whole ledger of a pipeline."""
-        return check(pipeline, self.entries(pipeline), self.head(pipeline) or Head(0, ""))
+        head = self.head(pipeline) or Head(0, "")
+        with closing(self.entries(pipeline)) as entries:
+            return check(pipeline, entries, head)
 
 
-def _decoded(value: object) -> object:
+def _text(value: object) -> object:
     return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
+
+
+def _number(value: object) -> object:
+    text = _text(value)
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() else text
