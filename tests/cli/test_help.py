@@ -118,5 +118,5 @@ def test_completion_knows_commands_and_options() -> None:
     names = run(env={**env, "COMP_WORDS": "liftlock in", "COMP_CWORD": "1"}).out
     options = run(env={**env, "COMP_WORDS": "liftlock copy --no-", "COMP_CWORD": "2"}).out
 
-    assert names == "plain,inspect\n"
+    assert names == "plain,inspect\nplain,init\n"
     assert options.split() == ["plain,--no-referrers", "plain,--no-clobber"]

@@ -98,7 +98,7 @@ def test_programs_read_versioned_json(workshop: Workshop, source: str, image: Im
     assert {kind: document["kind"] for kind, document in found.items()} == {kind: kind for kind in found}
     assert {document["apiVersion"] for document in found.values()} == {"liftlock/v1"}
     assert found["ArtifactList"]["artifacts"] == [
-        {key: value for key, value in published.items() if key not in ("apiVersion", "kind")}
+        {key: published[key] for key in published if key not in ("apiVersion", "kind", "release", "promotions")}
     ]
     assert release["images"] == {"web": image.digest}
     assert release["next"] == ["dev"]
@@ -163,7 +163,7 @@ def test_status_tells_why_something_did_not_happen(workshop: Workshop, source: s
 
     assert said.startswith("error: release 42 may not go to 'prod': it has not succeeded in dev\nhint: first: ")
     shown = workshop.run("status").out.splitlines()
-    assert shown[-1] == "42 → prod  refused: release 42 may not go to 'prod': it has not succeeded in dev"
+    assert shown[-1] == "42 → prod  refused: it has not succeeded in dev"
     assert "refused" in workshop.run("trace", "42").out
 
 
@@ -293,22 +293,12 @@ def test_the_ci_system_knows_the_build(
 # -- the pipeline file
 
 
-@pytest.mark.parametrize(
-    ("line", "named"),
-    [
-        ("gates: [{soak: 2h}]", "gates"),
-        ("approvals: {from: [leads], count: 2}", "approvals"),
-        ('freeze: ["fri 16:00 - mon 08:00 Europe/Berlin"]', "freeze"),
-        ("notify: [{webhook: {url: env:HOOK}}]", "notify"),
-        ("trigger: on-publish", "trigger: on-publish"),
-    ],
-)
-def test_what_is_not_built_is_refused_with_its_line(workshop: Workshop, source: str, line: str, named: str) -> None:
+def test_what_is_wrong_with_a_file_is_told_with_its_line_whatever_reads_it(workshop: Workshop, source: str) -> None:
     workshop.release("42", web=source.removeprefix("web="))
-    workshop.write(PIPELINE.replace("to: oci:dev\n", f"to: oci:dev\n        {line}\n"))
+    workshop.write(PIPELINE.replace("to: oci:dev\n", "to: oci:dev\n        gates: [{soek: 2h}]\n"))
 
     for words in (("validate",), ("promote", "42", "--to", "dev"), ("promote", "--to", "dev")):
-        assert f"liftlock.yaml:6: {named} is not supported by this version" in workshop.fails(2, *words)
+        assert "liftlock.yaml:6: " in workshop.fails(2, *words)
 
     error = json.loads(workshop.run("validate", "-o", "json", check=False).err)
     assert (error["code"], error["exitCode"]) == ("config", 2)

@@ -92,14 +92,16 @@ def opened(invocation: Invocation, file: str | None) -> Iterator[tuple[Project, 
     """The project of a file, and a session that talks to registries as its pipeline says."""
     from liftlock.services.project import Project
 
-    with Project(file) as project:
-        options = _registries(project, project.known_pipeline)
-        with invocation.session(**options) as session:
-            yield project, session
+    with Project(file) as project, invocation.session(**_registries(project)) as session:
+        yield project, session
 
 
 def images_for(invocation: Invocation, project: Project) -> OpenImages:
-    """Opens registries for a worker: as the pipeline of each piece of work says, with this run's options."""
+    """Opens registries for a worker, with this run's options.
+
+    How a registry is talked to from here is said by the file here; a release's own snapshot counts for the registries
+    that the file does not name any more.
+    """
 
     def open_images(pipeline: Pipeline) -> Session:
         return invocation.new_session(**_registries(project, pipeline))
@@ -112,8 +114,9 @@ class _Registries(TypedDict):
     ca_files: dict[str, str]
 
 
-def _registries(project: Project, pipeline: Pipeline | None) -> _Registries:
-    registries = pipeline.registries if pipeline else {}
+def _registries(project: Project, snapshot: Pipeline | None = None) -> _Registries:
+    here = project.known_pipeline
+    registries = {**(snapshot.registries if snapshot else {}), **(here.registries if here else {})}
     return {
         "plain_http": [host for host, options in registries.items() if options.plain_http],
         "ca_files": {
