@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from liftlock.errors import Cancelled, LiftlockError, NotFound, RefusedError
-from liftlock.release.promotion import Decision, Execution
+from liftlock.release.promotion import Decision, Execution, Promotion
 from liftlock.services.project import OpenImages, Project
 from liftlock.services.promote import ask, promote
-from liftlock.services.releases import history_of
 from liftlock.transfer.events import Cancel, Event
 from tests.conftest import MakeFront
 from tests.services.conftest import ANNA, MakeRelease, PromoteTo
@@ -22,6 +21,11 @@ from tests.support.images import Image
 from tests.support.registry import Registry
 
 PROMOTED = [Execution.SUCCEEDED]
+
+
+def history_of(project: Project) -> Sequence[Promotion]:
+    with project.home.store.read() as tx:
+        return tx.promotions.history("demo")
 
 
 def test_it_goes_from_stage_to_stage(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from liftlock.cli.commands import SETTINGS
+from liftlock.cli.difference import show_difference
 from liftlock.cli.invocation import Invocation, pass_invocation
 from liftlock.cli.lazy import Verb
 from liftlock.cli.options import debug_option, network_options, output_option
@@ -51,37 +52,43 @@ def create(invocation: Invocation, *, artifact: str, variables: tuple[str, ...],
 
     with Project(file) as project:
         created = create_release(project, artifact, assignments(variables, "--var"), local_actor(os.environ))
-        history = history_of(project)
+        history = history_of(project, created.release)
     _show(invocation, created, history)
 
 
-@release.command(name="list", cls=Verb, examples=("liftlock release list",))
+@release.command(name="list", cls=Verb, examples=("liftlock release list", "liftlock release list --limit 100"))
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="The newest N releases."
+)
 @file_option
 @output_option("text", "json")
 @debug_option
 @pass_invocation
-def list_(invocation: Invocation, file: str | None) -> None:
+def list_(invocation: Invocation, *, limit: int, file: str | None) -> None:
     """List the pipeline's releases, the newest first."""
     from liftlock.services.project import Project
-    from liftlock.services.releases import all_releases, history_of, release_json
+    from liftlock.services.releases import page, release_json
 
     with Project(file) as project:
-        found, history = all_releases(project), history_of(project)
+        found, total = page(project, limit)
     if invocation.output == "json":
-        document("ReleaseList", {"releases": [release_json(each, history) for each in found]})
-    elif found:
-        rows = [
-            [
-                each.release.id.short,
-                each.release.artifact.build or "-",
-                each.release.artifact.id.short,
-                f"{each.created_at:%Y-%m-%d %H:%M}",
-            ]
-            for each in found
-        ]
-        table([["RELEASE", "BUILD", "ARTIFACT", "CREATED (UTC)"], *rows])
-    else:
+        document("ReleaseList", {"releases": [release_json(*each) for each in found], "total": total})
+        return
+    if not found:
         sys.stderr.write("there is no release yet: liftlock release create ARTIFACT\n")
+        return
+    rows = [
+        [
+            each.release.id.short,
+            each.release.artifact.build or "-",
+            each.release.artifact.id.short,
+            f"{each.created_at:%Y-%m-%d %H:%M}",
+        ]
+        for each, _ in found
+    ]
+    table([["RELEASE", "BUILD", "ARTIFACT", "CREATED (UTC)"], *rows])
+    if len(found) < total:
+        sys.stderr.write(f"{total - len(found)} older releases are shown with --limit {total}\n")
 
 
 @release.command(name="show", cls=Verb, examples=("liftlock release show 42",))
@@ -96,8 +103,33 @@ def show_(invocation: Invocation, text: str, file: str | None) -> None:
     from liftlock.services.releases import find_release, history_of
 
     with Project(file) as project:
-        created, history = find_release(project, text), history_of(project)
+        created = find_release(project, text)
+        history = history_of(project, created.release)
     _show(invocation, created, history)
+
+
+@release.command(cls=Verb, examples=("liftlock release diff 41 42",))
+@click.argument("before", metavar="RELEASE")
+@click.argument("after", metavar="RELEASE")
+@file_option
+@output_option("text", "json")
+@debug_option
+@pass_invocation
+def diff(invocation: Invocation, *, before: str, after: str, file: str | None) -> None:
+    """Show what differs between two releases.
+
+    Images, what the artifacts say, variables, the pipeline's definition, and what each stage's tags would hold.
+    """
+    from liftlock.release.difference import differences
+    from liftlock.services.project import Project
+    from liftlock.services.releases import find_release
+
+    with Project(file) as project:
+        found = differences(*(find_release(project, text).release for text in (before, after)))
+    if invocation.output == "json":
+        document("ReleaseDiff", found.to_json())
+    else:
+        show_difference(found)
 
 
 @release.command(cls=Verb, examples=("liftlock release watch 42", "liftlock release watch 42 -o ndjson"))

@@ -24,9 +24,14 @@ __all__ = [
     "find_release",
     "history_of",
     "make_release",
+    "page",
     "release_json",
     "require_history",
 ]
+
+
+CANDIDATES = 100
+"""How many of the newest releases are looked at for a hint."""
 
 
 def create_release(project: Project, artifact: str, variables: Mapping[str, str], by: Actor) -> Created:
@@ -105,21 +110,29 @@ def all_releases(project: Project) -> Sequence[Created]:
         return tx.releases.of(project.pipeline.name)
 
 
-def history_of(project: Project) -> Sequence[Promotion]:
-    """Every promotion of the pipeline."""
+def page(project: Project, limit: int) -> tuple[Sequence[tuple[Created, Sequence[Promotion]]], int]:
+    """The newest releases, at most ``limit``, each with its promotions; and how many there are in all."""
+    name = project.pipeline.name
     with project.home.store.read() as tx:
-        return tx.promotions.history(project.pipeline.name)
+        found = tx.releases.page(name, limit)
+        histories = tx.promotions.of_releases([each.release.id for each in found])
+        return [(each, histories[each.release.id]) for each in found], tx.releases.count(name)
+
+
+def history_of(project: Project, release: Release) -> Sequence[Promotion]:
+    """Every promotion of a release."""
+    with project.home.store.read() as tx:
+        return tx.promotions.of_release(release.id)
 
 
 def candidates(project: Project, stage: str) -> list[str]:
-    """The names of the releases that may go to a stage now, the newest first."""
-    history = history_of(project)
-    found = [created.release for created in all_releases(project)]
-    return [each.name for each in found if stage in next_stages(each, history)]
+    """The names of the newest releases that may go to a stage now, the newest first."""
+    found, _ = page(project, CANDIDATES)
+    return [each.release.name for each, history in found if stage in next_stages(each.release, history)]
 
 
 def release_json(created: Created, history: Sequence[Promotion]) -> dict[str, Any]:
-    """A release for programs."""
+    """A release for programs; ``history`` are its own promotions."""
     release = created.release
     return {
         "id": release.id,
