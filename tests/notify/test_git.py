@@ -366,31 +366,6 @@ def test_only_a_success_is_written(tmp_path: Path) -> None:
         send(str(tmp_path), CONTAINER, message=sample("failure"))
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"updates": []},
-        {"updates": [{"file": "../x.yaml", "path": "a"}]},
-        {"updates": [{"file": "/x.yaml", "path": "a"}]},
-        {"updates": [{"file": ".git/config", "path": "a"}]},
-        {"updates": [{"file": "x.yaml", "path": "a..b"}]},
-        {"updates": [{"file": "x.yaml", "path": "a", "value": "{nothing}"}]},
-        {"branch": "-f"},
-        {"branch": "a..b"},
-        {"branch": "refs/heads/x.lock"},
-        {"branch": "x:y"},
-        {"repository": "file:///srv/deploy.git"},
-        {"repository": "http://git.example/deploy.git"},
-        {"timeout": "0s"},
-        {"author": "nobody"},
-        {"token": "written here"},
-    ],
-)
-def test_options_that_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        GitOptions.model_validate({"repository": "/x", "updates": [CONTAINER], **wrong})
-
-
 def test_the_users_own_configuration_has_no_say(tmp_path: Path, home: Path) -> None:
     repository = BareRepository(tmp_path, {"web.yaml": MANIFESTS})
     (home / ".gitconfig").write_text('[url "ext::false "]\n\tinsteadOf = file:\n[commit]\n\tgpgSign = true\n')

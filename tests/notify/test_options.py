@@ -56,7 +56,18 @@ def test_a_lone_value_is_enough(text: str, kind: str, options: dict[str, object]
         (f"git: {{repository: git.example/x, {UPDATES}}}", "the repository's URL cannot be used"),
         (f"git: {{repository: file:///srv/x.git, {UPDATES}}}", "file: begins a secret reference"),
         (f"git: {{repository: env:R, author: me, {UPDATES}}}", "'me' is no author"),
-        (f"git: {{repository: env:R, branch: a b, {UPDATES}}}", "'a b' is no branch"),
+        (f"git: {{repository: http://git.example/x.git, {UPDATES}}}", "the repository's URL cannot be used"),
+        (f"git: {{repository: env:R, token: hunter2, {UPDATES}}}", "token is a secret, written out"),
+        *(
+            (f"git: {{repository: env:R, branch: {name}, {UPDATES}}}", f"'{name}' is no branch")
+            for name in ("a b", "-f", "a..b", "x.lock", "x:y", "x/", "HEAD~1")
+        ),
+        *(
+            (f"git: {{repository: env:R, updates: [{{file: {name}, path: a}}]}}", f"'{name}' is no file")
+            for name in ("/a.yaml", "a/../b.yaml", ".git/config")
+        ),
+        ("git: {repository: env:R, updates: []}", "updates is empty"),
+        ("git: {repository: env:R, updates: [{file: a, path: a, value: '{nothing}'}]}", "{nothing} has no value"),
         ("git: {repository: env:R, updates: [{file: ../a.yaml, path: a}]}", "'../a.yaml' is no file"),
         ("git: {repository: env:R, updates: [{file: a.yaml, path: 'a[x'}]}", "'a[x' is no path"),
     ],
