@@ -190,6 +190,12 @@ def test_one_that_was_canceled_before_it_began_changed_nothing() -> None:
     assert asked(history.question(60)).outcome is PASS
 
 
+def test_what_came_last_is_not_a_matter_of_clocks() -> None:
+    history = History().ended(10).ended(5, execution=FAILED)
+
+    assert asked(history.question(600)).outcome is FAIL
+
+
 def test_succeeding_again_does_not_start_the_clock_anew() -> None:
     history = History().ended(0).ended(50)
 
@@ -274,7 +280,9 @@ def test_of_all_stages_the_latest_counts() -> None:
     assert (
         asked(history.question(90, to="prod")).reason == "it soaked in dev for 1 h 30 m and it soaked in scan for 1 h"
     )
-    assert asked(History().ended(0).question(600, to="prod")).outcome is WAIT
+    for minutes in (30, 600):
+        unknown = asked(History().ended(0).question(minutes, to="prod"))
+        assert (unknown.outcome, unknown.clears_at) == (WAIT, None)
 
 
 def test_of_any_stage_the_earliest_counts() -> None:

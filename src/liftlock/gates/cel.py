@@ -82,14 +82,12 @@ def evaluate(text: str, values: Mapping[str, Any], cancelled: Callable[[], bool]
         runner.budget = budget
         result = runner.evaluate({name: json_to_cel(value) for name, value in values.items()})
     except CELEvalError as error:
-        budget.check()
         raise LiftlockError(f"the expression cannot be evaluated: {_sentence(error)}") from None
     except RecursionError:
         raise LiftlockError("the expression, or what it is about, is nested too deeply") from None
     except (ArithmeticError, LookupError, TypeError, ValueError):
         # What such an error says holds the values themselves.
         raise LiftlockError("the expression cannot be evaluated for what it is about") from None
-    budget.check()
     if not isinstance(result, (bool, celtypes.BoolType)):
         raise LiftlockError("the expression answers with something that is neither true nor false")
     return bool(result)
@@ -101,31 +99,22 @@ def uses(text: str, name: str) -> bool:
 
 
 class _Budget:
-    """What one evaluation may take. Once spent it stays so, whatever the expression makes of the error."""
+    """What one evaluation may take. Its errors are none that the library takes for a value, and go through it."""
 
     def __init__(self, cancelled: Callable[[], bool]) -> None:
         self._cancelled = cancelled
         self._steps = 0
-        self._failure: LiftlockError | None = None
 
     def step(self) -> None:
         self._steps += 1
         if self._steps > MAX_STEPS:
-            self._fail(LiftlockError(f"the expression takes more than {MAX_STEPS} steps"))
+            raise LiftlockError(f"the expression takes more than {MAX_STEPS} steps")
         if self._steps % _LOOK_EVERY == 0 and self._cancelled():
-            self._fail(Cancelled("cancelled"))
+            raise Cancelled("cancelled")
 
     def made(self, value: object) -> None:
         if isinstance(value, (str, bytes, list)) and len(value) > MAX_SIZE:
-            self._fail(LiftlockError(f"the expression puts together more than {MAX_SIZE} characters or items"))
-
-    def _fail(self, failure: LiftlockError) -> None:
-        self._failure = failure
-        raise failure
-
-    def check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+            raise LiftlockError(f"the expression puts together more than {MAX_SIZE} characters or items")
 
 
 class _Bounded(Evaluator):
