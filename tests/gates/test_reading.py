@@ -60,7 +60,7 @@ def test_what_is_written_is_kept(gate: str, kind: str, options: Any) -> None:
 @pytest.mark.parametrize(
     ("gate", "message"),
     [
-        ("soak: 2", "for is 2, and should be text"),
+        ("soak: 2", "and should be text"),
         ("soak: 2 hours", "'2 hours' is no duration"),
         ("soak: {while-current: true}", "for is missing"),
         ("soak: {for: 2h, whilecurrent: true}", "'whilecurrent' is not a key of a gate of the kind soak"),
