@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 import pytest
 
@@ -11,12 +12,22 @@ from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.pipeline.load import load
 from liftlock.release.artifact import Artifact
+from liftlock.release.pipeline import Pipeline
 from liftlock.release.release import Release
 from liftlock.store.artifacts import Origin
 from liftlock.store.memories import LayerMemory
+from liftlock.store.releases import _snapshot
 from liftlock.store.store import Store
 from liftlock.targets.canonical import Compressed
 from tests.store.support import NOON, PIPELINE, artifact, at_once, publish, released
+
+
+def _counting(real: Callable[..., object], name: str, parsed: list[str]) -> Callable[..., object]:
+    def parse(*arguments: object) -> object:
+        parsed.append(name)
+        return real(*arguments)
+
+    return parse
 
 
 class TestArtifacts:
@@ -160,6 +171,23 @@ class TestReleases:
             assert (tx.releases.count("demo"), tx.releases.count("other")) == (5, 0)
             with pytest.raises(NotFound):
                 tx.releases.page("demo", 2, Digest.of(b"unknown"))
+
+    def test_a_page_costs_no_more_when_there_are_many_releases(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Only what is on the page is read, and a snapshot that many share only once."""
+        for number in range(6):
+            released(store, str(number))
+        parsed: list[str] = []
+        for kind in (Artifact, Pipeline):
+            real = kind.parse
+            monkeypatch.setattr(kind, "parse", _counting(real, kind.__name__, parsed))
+        _snapshot.cache_clear()
+
+        for _ in range(2):
+            with store.read() as tx:
+                assert len(tx.releases.page("demo", 3)) == 3
+        assert sorted(parsed) == ["Artifact"] * 6 + ["Pipeline"]
 
     def test_pages_of_releases_of_one_instant_neither_skip_nor_repeat_any(self, store: Store) -> None:
         with store.begin() as tx:

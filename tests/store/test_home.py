@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from liftlock.errors import Cancelled, Conflict, CorruptContent, LiftlockError, NotFound
+from liftlock.errors import CorruptContent, LiftlockError, NotFound
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.release.artifact import Artifact
 from liftlock.store.artifact_store import ArtifactStore
 from liftlock.store.home import Home
+from liftlock.store.locks import exclusively
 from liftlock.targets.layout import LayoutTarget
 
 
@@ -47,6 +49,18 @@ def test_a_home_is_made_when_it_is_used_and_keeps_itself_out_of_git(home: Home) 
     assert subprocess.run(status, check=True, capture_output=True).stdout == b""
 
 
+def test_with_a_database_elsewhere_only_artifacts_make_a_folder(tmp_path: Path, postgres: str) -> None:
+    home = Home(tmp_path / ".liftlock", now, postgres)
+    assert home.upgrade()[0] is None
+    with home.store.begin() as tx:
+        tx.artifacts.publish(ARTIFACT, "", {})
+    assert not home.folder.exists()
+
+    home.artifacts().put(ARTIFACT)
+    assert (home.folder / ".gitignore").read_text() == "*\n"
+    home.close()
+
+
 def test_a_home_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
@@ -54,43 +68,29 @@ def test_a_home_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         _ = Home(tmp_path / "file" / ".liftlock", now).store
 
 
-class TestLocks:
-    def test_one_stage_has_one_worker(self, home: Home) -> None:
-        with home.alone("demo", "dev"):
-            with pytest.raises(Conflict, match="stage 'dev' of 'demo'"), home.alone("demo", "dev"):
-                pass
-            with home.alone("demo", "test"), home.alone("other", "dev"):
-                pass
-        with home.alone("demo", "dev"):
+def test_a_lock_is_one_holders_and_comes_back_when_that_dies(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from liftlock.store.locks import exclusively\n"
+        f"with exclusively(pathlib.Path({str(tmp_path)!r}), 'name'):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    order: list[str] = []
+
+    def wait() -> None:
+        with exclusively(tmp_path, "name"):
+            order.append("mine")
+
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with exclusively(tmp_path, "other name"):
             pass
-
-    def test_the_waiting_can_be_watched_and_ended(self, home: Home) -> None:
-        looks = []
-
-        def look() -> None:
-            looks.append(1)
-            if len(looks) == 3:
-                raise Cancelled("stopped")
-
-        with home.alone("demo", "dev"), pytest.raises(Cancelled), home.alone("demo", "dev", wait=look):
-            pass
-        assert len(looks) == 3
-
-    def test_a_process_that_dies_gives_its_lock_back(self, home: Home) -> None:
-        program = (
-            "import sys, pathlib; from liftlock.store.home import Home\n"
-            f"with Home(pathlib.Path({str(home.folder)!r}), None).alone('demo', 'dev'):\n"
-            "    print('held', flush=True); sys.stdin.read()"
-        )
-        with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-            assert holder.stdout is not None
-            assert holder.stdout.readline() == b"held\n"
-            with pytest.raises(Conflict), home.alone("demo", "dev"):
-                pass
-            holder.kill()
-            holder.wait()
-            with home.alone("demo", "dev"):
-                pass
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        order.append("theirs")
+        holder.kill()
+        waiting.join()
+    assert order == ["theirs", "mine"]
 
 
 @pytest.mark.contract

@@ -1,16 +1,13 @@
-"""The folder that remembers: a database, locks, and the artifacts where a pipeline names no other store."""
+"""The folder that remembers: a database, and the artifacts where a pipeline names no other store."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
 from liftlock.errors import LiftlockError
 from liftlock.store.artifact_store import ArtifactStore, LocalStore
-from liftlock.store.locks import exclusively
 from liftlock.store.store import Clock, Store, upgrade
 
 __all__ = ["Home"]
@@ -30,12 +27,14 @@ class Home:
     @cached_property
     def store(self) -> Store:
         """The database, opened (see `Store`); raises `LiftlockError` when that cannot be done."""
-        self._make_folder()
+        if not self._database_url:
+            self._make_folder()
         return Store(self._database, self._clock)
 
     def upgrade(self) -> tuple[str | None, str]:
         """Bring the database's schema up to date: from which revision (None: from nothing) to which."""
-        self._make_folder()
+        if not self._database_url:
+            self._make_folder()
         return upgrade(self._database)
 
     @property
@@ -49,22 +48,15 @@ class Home:
             with contextlib.suppress(FileExistsError), (self.folder / ".gitignore").open("x") as file:
                 file.write("*\n")
         except OSError as error:
-            # A worker beside a database elsewhere may live on a disk that cannot be written.
-            if not self._database_url:
-                raise LiftlockError(f"the folder {self.folder} cannot be made: {error.strerror}") from None
+            raise LiftlockError(f"the folder {self.folder} cannot be made: {error.strerror}") from None
 
     def artifacts(self, folder: Path | None = None) -> ArtifactStore:
         """The artifact store in a folder; by default the home's own."""
+        if folder is None and self._database_url:
+            # What only reads may do so on a disk that cannot be written.
+            with contextlib.suppress(LiftlockError):
+                self._make_folder()
         return LocalStore(folder or self.folder / "artifacts")
-
-    def alone(
-        self, pipeline: str, stage: str, *, wait: bool | Callable[[], None] = False
-    ) -> AbstractContextManager[None]:
-        """The only process of this home that works on a stage; see `exclusively` for ``wait``.
-
-        Whoever holds this knows that an attempt on the stage which has not ended was left by a process that died.
-        """
-        return exclusively(self.folder / "locks", f"stage {stage!r} of {pipeline!r}", wait=wait)
 
     def close(self) -> None:
         """Give back the database's connections."""

@@ -53,7 +53,7 @@ class Sqlite(Database):
 
     def _alone(self) -> AbstractContextManager[None]:
         """Two processes that find no database must not both make one."""
-        return exclusively(self._path.parent / "locks", self._path.name, wait=True)
+        return exclusively(self._path.parent / "locks", self._path.name)
 
     def _prepared(self, *, read_only: bool) -> Engine:
         return self.engine.execution_options(**{_READ_ONLY: read_only})
