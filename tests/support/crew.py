@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import re
 import signal
@@ -59,6 +60,14 @@ class Member:
         until(self._died, "a worker to end", seconds=PATIENCE)
         assert self.lines()[-1] == "ended", self.log.read_text()
         return self
+
+    def warns(self, pattern: str) -> None:
+        """Wait until it has warned of something."""
+        until(
+            lambda: any(line.startswith("warning ") and re.search(pattern, line) for line in self.lines()),
+            f"a warning of {pattern}",
+            seconds=PATIENCE,
+        )
 
     def go_on(self) -> None:
         """Let it pass its boundary."""
@@ -156,6 +165,7 @@ def _work(order: dict[str, Any]) -> None:
         try:
             if not order["reap"]:
                 reaper.Reaper.__call__ = lambda self: None  # type: ignore[method-assign]
+            logging.getLogger("liftlock").addHandler(_Log(file.write))
             works = Works(Path(order["folder"]), order["url"], environment=order["environment"])
             boundary = _boundary(file.write, order["stop_at"], log.with_suffix(".go"))
             with worker.Worker(works.workplace(boundary), ttl=order["ttl"]) as at_work:
@@ -165,6 +175,17 @@ def _work(order: dict[str, Any]) -> None:
         except BaseException:  # noqa: BLE001 - the test is shown it
             file.write(traceback.format_exc() + "failed\n")
     os._exit(code)
+
+
+class _Log(logging.Handler):
+    """What a worker warns of is a line of its log."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._write(f"warning {' '.join(record.getMessage().split())}\n")
 
 
 def _boundary(write: Callable[[str], object], stop_at: str, go: Path) -> Callable[[str], None]:
