@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from liftlock.cli.demo import STAGES
+from liftlock.cli.demo_receiver import Receiver, Told
+from liftlock.errors import CorruptContent
 from tests.acceptance.workshop import Workshop
 from tests.support import images
 from tests.support.processes import liftlock
 
 ROOT = Path(__file__).parents[2]
 PROOF = "The same images at every level, as the manifests in each stage's layout hash to:"
+TOLD = "What the receiver was told; each signature is right for DEPLOY_SECRET (Standard Webhooks):"
+PATIENCE = 150.0
+"""Seconds: it starts ten processes, on a machine that has other work."""
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 
 def _digests(output: str) -> dict[str, dict[str, str]]:
@@ -29,49 +38,95 @@ def _digests(output: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def test_it_shows_equal_digests_and_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
-    """Even where a CI system surrounds it."""
-    surrounding = {"GITHUB_RUN_ID": "1", "TMPDIR": str(tmp_path)}
+def _commands(output: str) -> list[tuple[str, str]]:
+    """Each command as it was typed, without its further words, with the exit code it is said to have ended with."""
+    shown = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", output, re.MULTILINE)
+    return [
+        (" ".join(typed.split()[:4]), "".join(re.findall(r"^\(exit (\d+)\)$", said, re.MULTILINE)))
+        for typed, said in shown
+    ]
 
-    shown = liftlock("demo", env=surrounding, cwd=tmp_path)
+
+def test_it_shows_equal_digests_and_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
+    """Even where a CI system and somebody else's settings surround it."""
+    surrounding = {"GITHUB_RUN_ID": "1", "LIFTLOCK_USER": "lead", "TMPDIR": str(tmp_path)}
+
+    shown = liftlock("demo", env=surrounding, cwd=tmp_path, timeout=PATIENCE)
 
     found = _digests(shown.out)
     assert set(found) == {"web", "worker"}
     for stages in found.values():
-        assert list(stages) == ["dev", "test", "prod"]
+        assert tuple(stages) == STAGES
         assert len(set(stages.values())) == 1
-    assert "$ liftlock promote 42 --to prod" in shown.out
+    assert _commands(shown.out) == [
+        ("LIFTLOCK_USER=anna liftlock artifact publish", ""),
+        ("liftlock release watch 42", ""),
+        ("LIFTLOCK_USER=anna liftlock promote 42", "8"),
+        ("LIFTLOCK_USER=anna liftlock approve 42", "3"),
+        ("LIFTLOCK_USER=lead liftlock approve 42", ""),
+        ("liftlock release watch 42", ""),
+        ("liftlock status", ""),
+        ("liftlock trace oci:prod/web:stable", ""),
+        ("liftlock ledger verify", ""),
+    ]
+    signatures, _, message = shown.out.partition(TOLD)[2].partition("\n  {")
+    assert re.findall(r"^  (promotion\.\S+) +v1,\S{44}$", signatures, re.MULTILINE) == [
+        "promotion.approval-needed",
+        "promotion.success",
+    ]
+    told = json.loads("{" + message)
+    assert {each["image"]: each["digest"] for each in told["images"]} == {
+        name: stages["prod"] for name, stages in found.items()
+    }
     assert "build url" not in shown.out
+    assert "whsec_" not in shown.out
     assert shown.err == ""
-    assert all(len(line) <= 140 for line in shown.out.splitlines())
+    assert all(len(line) <= 170 for line in shown.out.splitlines())
     assert list(tmp_path.iterdir()) == []
     assert list(home.iterdir()) == []
 
 
-def test_what_it_keeps_can_be_played_with(tmp_path: Path) -> None:
-    shown = liftlock("demo", "--keep", tmp_path / "kept")
+def test_what_it_keeps_can_be_played_with(home: Path, tmp_path: Path) -> None:
+    """Through `script/demo`, in a checkout whose environment `script/test` has made."""
+    words = ["demo", "--keep", str(tmp_path / "kept")]
+    if (ROOT / ".venv" / "stamp-base").exists():
+        done = subprocess.run(
+            [ROOT / "script" / "demo", *words[1:]],
+            env={"PATH": os.environ["PATH"], "HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        shown = done.stdout
+    else:
+        shown = liftlock(*words, timeout=PATIENCE).out
 
     kept = Workshop(tmp_path / "kept")
     assert kept.states() == {"42": {"dev": "here", "test": "here", "prod": "here"}}
     tags = images.tags(tmp_path / "kept" / "prod" / "web")
-    assert {blob.digest for blob in tags.values()} == {_digests(shown.out)["web"]["prod"]}
-    assert kept.run("promote", "42", "--to", "prod").code == 0
+    assert {blob.digest for blob in tags.values()} == {_digests(shown)["web"]["prod"]}
+    assert kept.run("promote", "42", "--to", "test").code == 0
 
-    again = liftlock("demo", "--keep", tmp_path / "kept", check=False)
+    again = liftlock(*words, check=False)
     assert (again.code, "exists already" in again.err) == (2, True)
 
 
-def test_script_demo_is_the_same(home: Path) -> None:
-    """In a checkout whose environment `script/test` has made; on a fresh machine it makes its own."""
-    if not (ROOT / ".venv" / "stamp-base").exists():
-        pytest.skip("there is no environment made by script/test")
-    done = subprocess.run(
-        [ROOT / "script" / "demo"],
-        env={"PATH": os.environ["PATH"], "HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
+def test_its_receiver_takes_nothing_that_is_wrong_or_old() -> None:
+    """The example of Standard Webhooks' own documentation: right for its secret, and of a time long past."""
+    told = Told(
+        headers={
+            "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            "webhook-timestamp": "1614265330",
+            "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        },
+        body=b'{"test": 2432232314}',
     )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert set(_digests(done.stdout)) == {"web", "worker"}
+    with Receiver() as receiver:
+        with pytest.raises(CorruptContent, match="signature is wrong"):
+            receiver.verify(told)
+        receiver._key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        with pytest.raises(CorruptContent, match="signed at 1614265330, which is not now"):
+            receiver.verify(told)
+        with pytest.raises(CorruptContent, match="signature is wrong"):
+            receiver.verify(replace(told, body=told.body + b" "))
