@@ -10,11 +10,11 @@ import pytest
 from liftlock.engine.worker import Worker
 from tests.conftest import MakeFront
 from tests.engine.crashing import Case
+from tests.engine.crew import Crew
 from tests.engine.deciding import World
-from tests.support.crew import Crew
+from tests.engine.works import Works
 from tests.support.postgres import Postgres
 from tests.support.registry import Registry
-from tests.support.works import Works
 
 MakeWorks = Callable[..., Works]
 MakeWorld = Callable[..., World]

@@ -155,14 +155,12 @@ def rollback(tx: Transaction, pipeline: Pipeline, stage: str, release: Release |
 
 
 def published(tx: Transaction, release: Release, artifact: Published) -> list[Promotion]:
-    """A new release of a published artifact: asks for it in every stage with the trigger ``on-publish`` that it may
-    go to."""
-    tx.alone(release.pipeline.name)
+    """A new release of a published artifact: asks for it in every stage with the trigger ``on-publish``."""
     by = makers(artifact)
     return [
         request(tx, release, stage.name, by=by, trigger=Trigger.ON_PUBLISH)
         for stage in release.pipeline.stages
-        if stage.trigger is Trigger.ON_PUBLISH and not unmet(release, stage.name, tx.promotions.of_release(release.id))
+        if stage.trigger is Trigger.ON_PUBLISH
     ]
 
 

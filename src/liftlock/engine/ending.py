@@ -72,7 +72,7 @@ def untold(tx: Transaction, notification: int, reason: str, next_at: dt.datetime
         return promotion
     release = tx.releases.get(promotion.release).release
     kind = release.pipeline.stage(promotion.stage).notify[found.rule].kind
-    data = {"occasion": found.occasion, "kind": kind, "reason": reason}
+    data = {"occasion": found.occasion, "notifier": kind, "reason": reason}
     entered(tx, release, promotion, "notification.failed", ENGINE, **data)
     if not _keeps(promotion, found):
         return promotion
