@@ -6,9 +6,9 @@ import itertools
 import shutil
 from pathlib import Path
 
+from tests.engine.works import Works
 from tests.support.front import Front
 from tests.support.receiver import Receiver
-from tests.support.works import Works
 
 __all__ = ["Case"]
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from liftlock.engine import decisions, setup
 from liftlock.engine.worker import Worker
-from tests.support.works import Works
+from tests.engine.works import Works
 
 __all__ = ["FOLDER", "PIPELINE", "record", "restore", "steps"]
 

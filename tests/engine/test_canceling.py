@@ -8,9 +8,9 @@ from liftlock.engine import decisions
 from liftlock.engine.worker import Worker
 from tests.conftest import MakeFront
 from tests.engine.conftest import MakeWorks
+from tests.engine.works import ANNA, Works
 from tests.support.front import Exchange, Front
 from tests.support.registry import Registry
-from tests.support.works import ANNA, Works
 
 PIPELINE = """\
 pipeline: demo

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.engine.conftest import MakeCase
-from tests.support.crew import Crew
+from tests.engine.crew import Crew
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.crash

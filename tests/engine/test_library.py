@@ -20,7 +20,7 @@ from liftlock.errors import Conflict, LiftlockError
 from liftlock.transfer.events import Cancel
 from tests.engine import history
 from tests.engine.conftest import MakeWorks
-from tests.support.works import Works
+from tests.engine.works import Works
 
 STEPS = [
     "begin",

@@ -8,7 +8,7 @@ from liftlock.engine.progress import Progress
 from liftlock.oci.digest import Digest
 from liftlock.transfer.events import Event
 from tests.engine.conftest import MakeWorks
-from tests.support.works import Works
+from tests.engine.works import Works
 
 PIPELINE = """\
 pipeline: demo

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from liftlock.engine import setup
 from liftlock.store.store import upgrade
 from tests.engine.conftest import MakeCase
-from tests.support.crew import Crew
+from tests.engine.crew import Crew
 from tests.support.postgres import Postgres
 from tests.support.waiting import until
 

@@ -13,11 +13,11 @@ from liftlock.engine.worker import Worker
 from liftlock.release.promotion import Execution
 from tests.conftest import MakeFront
 from tests.engine.conftest import MakeWorks
+from tests.engine.works import ANNA, Works, now
 from tests.support import faults
 from tests.support.front import Front
 from tests.support.receiver import Receiver, Reply
 from tests.support.registry import Registry
-from tests.support.works import ANNA, Works, now
 
 PIPELINE = """\
 pipeline: demo

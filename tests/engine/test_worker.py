@@ -6,7 +6,7 @@ import threading
 
 from liftlock.engine.worker import Worker
 from tests.engine.conftest import MakeWorks
-from tests.support.works import Works
+from tests.engine.works import Works
 
 TWO_STAGES = """\
 pipeline: demo

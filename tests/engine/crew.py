@@ -1,6 +1,6 @@
 """Worker processes that can be stopped at each boundary of an effect, killed there, and replaced.
 
-`Crew` is what a test uses. It starts one process that has imported everything (``python -m tests.support.crew``), which
+`Crew` is what a test uses. It starts one process that has imported everything (``python -m tests.engine.crew``), which
 forks the workers: so a worker costs a tenth of a second, and the test's own process, with its threads, is never forked.
 A worker writes each boundary that it comes to into a file, and waits at the one it was told to.
 """
@@ -24,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.engine.works import Works
 from tests.support.waiting import until
-from tests.support.works import Works
 
 __all__ = ["Crew", "Member"]
 
@@ -100,7 +100,7 @@ class Crew:
         self._numbers = itertools.count(1)
         self._members: list[Member] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.support.crew"],
+            [sys.executable, "-W", "error", "-m", "tests.engine.crew"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
