@@ -46,8 +46,8 @@ def rollback(
 ) -> None:
     """Bring an earlier release back into a stage, and hold the stage.
 
-    It is a promotion like any other, with the stage's conditions; rollback-without in the stage says which of them it
-    need not meet. Nothing newer goes there until the hold is released with: liftlock unhold STAGE.
+    It is a promotion like any other, with the stage's conditions; what it need not meet is said in the stage, under
+    rollback. Nothing newer goes there until the hold is released with: liftlock unhold STAGE.
     """
     from liftlock.services import promote as service
     from liftlock.services.actor import local_actor
