@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from liftlock.errors import CorruptContent, RegistryError, TransportError
 from liftlock.oci.distribution import blob_path
 from liftlock.oci.manifest import Descriptor
 from liftlock.targets.registry_endpoint import MAX_ERROR, Endpoint, read_answer
 from liftlock.targets.registry_errors import failure
-from liftlock.transport.messages import Response
+from liftlock.transport.messages import Response, is_pourable
 from liftlock.transport.urls import split_url
+from liftlock.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from liftlock.transport.carriers import Pipe
 
 __all__ = ["BlobDownload"]
 
@@ -38,13 +44,23 @@ class BlobDownload:
         self._response = endpoint.retrying(self._open)
 
     def readinto(self, buffer: memoryview, /) -> int:
+        return self._read(lambda response: response.readinto(buffer))
+
+    @property
+    def pourable(self) -> bool:
+        return is_pourable(self._response)
+
+    def pour(self, pipe: Pipe, limit: int, /) -> int:
+        return self._read(lambda response: response.pour(pipe, limit))
+
+    def _read(self, read: Callable[[Response], int]) -> int:
         try:
-            count = self._response.readinto(buffer)
+            count = read(self._response)
         except TransportError as error:
-            count = self._resume(buffer, error)
+            count = self._resume(read, error)
         else:
             if not count and self._position < self._blob.size:
-                count = self._resume(buffer, self._cut())
+                count = self._resume(read, self._cut())
         self._position += count
         if self._position > self._blob.size:
             raise self._wrong_size("more")
@@ -53,7 +69,7 @@ class BlobDownload:
     def close(self) -> None:
         self._response.close()
 
-    def _resume(self, buffer: memoryview, error: TransportError) -> int:
+    def _resume(self, read: Callable[[Response], int], error: TransportError) -> int:
         """Open again at the position, and read on. The retry layer bounds the attempts; progress renews them."""
         self._response.close()
         self._breaks = 1 if self._position - self._mark >= PROGRESS else self._breaks + 1
@@ -66,7 +82,7 @@ class BlobDownload:
             response = self._open()
             try:
                 with self._endpoint.doing(self._action):
-                    count = response.readinto(buffer)
+                    count = read(response)
             except BaseException:
                 response.close()
                 raise

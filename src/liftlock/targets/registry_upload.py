@@ -17,7 +17,12 @@ from liftlock.targets.base import BlobReader, BlobSource, Placed
 from liftlock.targets.registry_endpoint import Endpoint
 from liftlock.targets.registry_errors import Answer
 from liftlock.targets.registry_home import SELF_MOUNT, SINGLE_POST, VERIFIES_DIGESTS
-from liftlock.transport.messages import Body, Stream
+from liftlock.transport.messages import Body, Stream, is_pourable
+from liftlock.typed import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from liftlock.transport.carriers import Pipe
+    from liftlock.transport.messages import Pourable
 
 __all__ = ["CheckedSource", "Upload", "has_blob", "prove_verification"]
 
@@ -268,10 +273,20 @@ class CheckedSource:
         self._left = blob.size
 
     def readinto(self, buffer: memoryview, /) -> int:
-        count = self._read(buffer)
-        self._left -= count
+        count = self._read(lambda: self._reader.readinto(buffer))
         if self._hasher is not None:
             self._hasher.update(buffer[:count])
+        return self._checked(count)
+
+    @property
+    def pourable(self) -> bool:
+        return self._hasher is None and is_pourable(self._reader)
+
+    def pour(self, pipe: Pipe, limit: int, /) -> int:
+        return self._checked(self._read(lambda: cast("Pourable", self._reader).pour(pipe, limit)))
+
+    def _checked(self, count: int) -> int:
+        self._left -= count
         if self._left <= 0 or not count:
             self._finish()
         return count
@@ -279,9 +294,9 @@ class CheckedSource:
     def close(self) -> None:
         self._reader.close()
 
-    def _read(self, buffer: memoryview) -> int:
+    def _read(self, read: Callable[[], int]) -> int:
         try:
-            return self._reader.readinto(buffer)
+            return read()
         except LiftlockError as error:
             self._failed(error)
             raise
@@ -289,7 +304,7 @@ class CheckedSource:
     def _finish(self) -> None:
         if self._left > 0:
             raise self._corrupt(f"ends {self._left} of {self._blob.size} bytes too early")
-        if self._left < 0 or self._read(memoryview(bytearray(1))):
+        if self._left < 0 or self._read(lambda: self._reader.readinto(memoryview(bytearray(1)))):
             raise self._corrupt(f"has more than its descriptor's {self._blob.size} bytes")
         if self._hasher is not None and self._hasher.digest != self._blob.digest:
             raise self._corrupt(f"has digest {self._hasher.digest}")

@@ -21,6 +21,12 @@ from liftlock.transfer.model import BlobStep, ManifestStep, Opener, Plan, Result
 from liftlock.transfer.pool import LARGE, WORKERS, Job, gather, run
 from liftlock.transfer.sides import at
 from liftlock.transfer.tags import move_tags
+from liftlock.transport.messages import is_pourable
+from liftlock.typed import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from liftlock.transport.carriers import Pipe
+    from liftlock.transport.messages import Pourable
 
 __all__ = ["execute"]
 
@@ -262,9 +268,19 @@ class _Watched:
         self._cancel = cancel
 
     def readinto(self, buffer: memoryview, /) -> int:
+        return self._watched(lambda: self._reader.readinto(buffer))
+
+    @property
+    def pourable(self) -> bool:
+        return is_pourable(self._reader)
+
+    def pour(self, pipe: Pipe, limit: int, /) -> int:
+        return self._watched(lambda: cast("Pourable", self._reader).pour(pipe, limit))
+
+    def _watched(self, read: Callable[[], int]) -> int:
         self._cancel.check()
         try:
-            size = self._reader.readinto(buffer)
+            size = read()
         except LiftlockError as error:
             error.side = error.side or "source"
             raise

@@ -9,13 +9,13 @@ from functools import partial
 from liftlock import __version__
 from liftlock.errors import LiftlockError, TransportError
 from liftlock.transport.addresses import Addresses
-from liftlock.transport.connection import Connection, Sockets
+from liftlock.transport.connection import READ_AHEAD, Connection, Sockets
 from liftlock.transport.dial import Dialer, Route, proxy_refusal
 from liftlock.transport.failures import TRANSPORT_FAILURES, describe, speaks_no_tls
-from liftlock.transport.http1 import Dropped, Head, body_reader, exchange, request_head
+from liftlock.transport.http1 import Dropped, Head, body_reader, exchange, request_head, send_stream
 from liftlock.transport.limits import Limits, Slot
 from liftlock.transport.memory import HostMemory
-from liftlock.transport.messages import Request, Response, Stream
+from liftlock.transport.messages import Request, Response, Stream, is_pourable
 from liftlock.transport.pool import Pool
 from liftlock.transport.redirects import next_request
 from liftlock.transport.response import WireResponse
@@ -31,7 +31,8 @@ T = TypeVar("T")
 
 BUFFER = 1024 * 1024
 """Bytes of the one buffer through which a thread sends large bodies: 256 KiB cost a quarter more processor time."""
-_NO_BUFFER = memoryview(b"")
+WORTH_A_PIPE = 1024 * 1024
+"""Bytes of a body for which a pipe is worth its making."""
 USER_AGENT = f"liftlock/{__version__}"
 _WANTS_TLS = b"Client sent an HTTP request to an HTTPS server"
 """How Go's ``net/http`` answers plain HTTP on a TLS port, with status 400."""
@@ -265,19 +266,26 @@ class Transport:
         if isinstance(body, Stream):
             answer, whole = self._send_stream(connection, head, body)
         else:
-            answer, whole = exchange(connection, head, body, _NO_BUFFER)
+            answer, whole = exchange(connection, lambda: connection.send(head + (body or b"")))
         if length and whole:
             self.traffic.add(authority, sent=length)
         return answer, whole
 
     def _send_stream(self, connection: Connection, head: bytes, body: Stream) -> tuple[Head, bool]:
+        from liftlock.transport.carriers import Buffer, Pipe  # most commands send no blob
+
+        large = body.size >= WORTH_A_PIPE and len(head) <= READ_AHEAD
+        pipe = Pipe.make() if large and connection.splices and is_pourable(body.source) else None
+        if pipe is not None:
+            with pipe:
+                return exchange(connection, lambda: send_stream(connection, head, body, pipe))
         # Out of its place while it is used: a body's source may send requests of its own on this thread.
-        buffer = self._buffers.__dict__.pop("buffer", _NO_BUFFER)
+        buffer: Buffer | None = self._buffers.__dict__.pop("buffer", None)
         wanted = min(BUFFER, len(head) + body.size)
-        if len(buffer) < wanted:
-            buffer = memoryview(bytearray(wanted))
+        if buffer is None or buffer.size < wanted:
+            buffer = Buffer(wanted)
         try:
-            return exchange(connection, head, body, buffer)
+            return exchange(connection, lambda: send_stream(connection, head, body, buffer))
         finally:
             self._buffers.buffer = buffer
 

@@ -7,11 +7,17 @@ where Python's own time-outs make two.
 from __future__ import annotations
 
 import _socket as socket  # see `transport`
+import os
 import struct
 import threading
 
 from liftlock.errors import Cancelled
-from liftlock.typed import Any
+from liftlock.typed import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from liftlock.transport.carriers import Carrier, Pipe
 
 __all__ = ["PATIENCE", "READ_AHEAD", "Connection", "SendStopped", "Sockets"]
 
@@ -41,6 +47,9 @@ class Connection:
 
     __slots__ = ("_timeout", "ahead", "at", "idle_since", "kept", "sock")
 
+    splices = hasattr(os, "splice")
+    """Whether a `Pipe` can be filled from it, and emptied into it."""
+
     def __init__(self, sock: socket.socket, timeout: float) -> None:
         self.sock = sock
         self._timeout = timeout
@@ -65,13 +74,22 @@ class Connection:
         except BlockingIOError:
             return None
 
-    def send(self, data: bytes | memoryview) -> None:
+    def send(self, data: bytes) -> None:
         """Send all of it; raises `SendStopped`."""
         view = memoryview(data)
-        sent, stalled, total = 0, 0.0, len(view)
+        self._send(len(view), lambda sent: self.sock.send(view[sent:]))
+
+    def send_carried(self, carrier: Carrier) -> None:
+        """Send all that it carries; raises `SendStopped`."""
+        self._send(carrier.filled, lambda sent: carrier.send(self.sock, sent))
+        carrier.filled = 0
+
+    def _send(self, total: int, send: Callable[[int], int]) -> None:
+        """Call ``send`` with what has been sent so far until that is all."""
+        sent, stalled = 0, 0.0
         while sent < total:
             try:
-                sent += self.sock.send(view[sent:] if sent else view)
+                sent += send(sent)
                 stalled = 0.0
             except (BlockingIOError, TimeoutError):
                 if self.answered():
@@ -126,6 +144,14 @@ class Connection:
             buffer[: len(piece)] = piece
             return len(piece)
         return self.sock.recv_into(buffer, limit)
+
+    def pour(self, pipe: Pipe, limit: int) -> int:
+        """Up to ``limit`` bytes into an empty pipe, in the same order."""
+        if self.ahead:
+            piece = self.take(min(len(self.ahead), self.at + min(limit, READ_AHEAD)))
+            pipe.put(piece)
+            return len(piece)
+        return pipe.receive(self.sock, limit)
 
     def stop_waiting(self) -> None:
         """From now on a read that would wait raises instead; for the last bytes before the end."""

@@ -107,7 +107,7 @@ class Dialer:
         fields = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
         connection = Connection(sock, _left(deadline))
         head = request_head("CONNECT", target, target, fields, None)
-        answer, _ = exchange(connection, head, None, memoryview(b""))
+        answer, _ = exchange(connection, lambda: connection.send(head))
         if answer.status // 100 != 2:
             raise proxy_refusal(proxy, answer.status, f"a tunnel to {target}")
         if connection.ahead:

@@ -6,14 +6,27 @@ lines end in CRLF, no folded fields, no two lengths, no transfer coding but ``ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from liftlock.errors import CorruptContent, LiftlockError, TransportError
 from liftlock.transport.connection import Connection, SendStopped
 from liftlock.transport.messages import Headers, Stream
-from liftlock.typed import NamedTuple, Protocol
+from liftlock.typed import TYPE_CHECKING, NamedTuple, Protocol
 
-__all__ = ["BodyReader", "Dropped", "Head", "Malformed", "body_reader", "exchange", "parse_head", "request_head"]
+if TYPE_CHECKING:
+    from liftlock.transport.carriers import Carrier, Pipe
+
+__all__ = [
+    "BodyReader",
+    "Dropped",
+    "Head",
+    "Malformed",
+    "body_reader",
+    "exchange",
+    "parse_head",
+    "request_head",
+    "send_stream",
+]
 
 MAX_HEAD = 64 * 1024
 """Bytes of status line and fields; also of all trailers."""
@@ -148,20 +161,15 @@ def _head_bytes(connection: Connection) -> bytes:
             raise EOFError("cut inside the head") from None
 
 
-def exchange(connection: Connection, head: bytes, body: bytes | Stream | None, buffer: memoryview) -> tuple[Head, bool]:
-    """Send a request and read the head of its answer; also whether the whole request was sent.
+def exchange(connection: Connection, send: Callable[[], None]) -> tuple[Head, bool]:
+    """``send`` a request and read the head of its answer; also whether the whole request was sent.
 
     A server may answer before it has the whole body (401, 413, 429, 500), and may hang up at once: its answer is
     still read, and an answer of 300 or more counts. Raises as `read_head` does, and `TimeoutError` on a stall.
     """
     whole, cause = True, None
     try:
-        if isinstance(body, Stream):
-            _send_stream(connection, head, body, buffer)
-        elif body:
-            connection.send(head + body)
-        else:
-            connection.send(head)
+        send()
     except SendStopped as stopped:
         whole, cause = False, stopped.cause
         if isinstance(cause, TimeoutError):
@@ -175,26 +183,24 @@ def exchange(connection: Connection, head: bytes, body: bytes | Stream | None, b
     return answer, whole
 
 
-def _send_stream(connection: Connection, head: bytes, body: Stream, buffer: memoryview) -> None:
-    """Send head and body through the one buffer; head and first piece leave together."""
-    filled = len(head)
-    buffer[:filled] = head
+def send_stream(connection: Connection, head: bytes, body: Stream, carrier: Carrier) -> None:
+    """Send head and body through the one carrier; head and first piece leave together."""
+    carrier.filled = 0
+    carrier.put(head)
     left, look = body.size, LOOK_EVERY
     while True:
         if left:
             try:
-                count = body.source.readinto(buffer[filled : filled + left])
+                count = carrier.fill(body.source, left)
             except OSError as error:  # of a file: not to be taken for the connection's
                 raise LiftlockError(f"the content cannot be read: {error.strerror or error}") from error
             if not count:
                 raise CorruptContent(f"the content ended {left} bytes before its size of {body.size}")
-            filled += count
             left -= count
-        connection.send(buffer[:filled])
+        look -= carrier.filled
+        connection.send_carried(carrier)
         if not left:
             return
-        look -= filled
-        filled = 0
         if look <= 0:
             look = LOOK_EVERY
             if connection.answered():
@@ -243,9 +249,17 @@ class Counted:
 
     def readinto(self, buffer: memoryview, /) -> int:
         limit = min(self.left, len(buffer))
-        if not limit:
-            return 0
-        count = self._connection.recv_into(buffer, limit)
+        return self._took(self._connection.recv_into(buffer, limit)) if limit else 0
+
+    @property
+    def pourable(self) -> bool:
+        return self._connection.splices
+
+    def pour(self, pipe: Pipe, limit: int, /) -> int:
+        limit = min(self.left, limit)
+        return self._took(self._connection.pour(pipe, limit)) if limit else 0
+
+    def _took(self, count: int) -> int:
         if not count:
             raise EOFError(f"{self.left} bytes before the end")
         self.left -= count

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from liftlock.typed import NamedTuple, Protocol
+from liftlock.typed import TYPE_CHECKING, NamedTuple, Protocol
 
-__all__ = ["Body", "ByteSource", "Headers", "Request", "Response", "Stream"]
+if TYPE_CHECKING:
+    from liftlock.transport.carriers import Pipe
+
+__all__ = ["Body", "ByteSource", "Headers", "Pourable", "Request", "Response", "Stream", "is_pourable"]
 
 
 class ByteSource(Protocol):
@@ -15,6 +18,24 @@ class ByteSource(Protocol):
     def readinto(self, buffer: memoryview, /) -> int: ...
 
     def close(self) -> None: ...
+
+
+class Pourable(Protocol):
+    """A `ByteSource` whose bytes need not pass through this process on their way to another socket."""
+
+    @property
+    def pourable(self) -> bool:
+        """Whether that is so, as things are."""
+        ...
+
+    def pour(self, pipe: Pipe, limit: int, /) -> int:
+        """Up to so many bytes into a pipe; otherwise as `ByteSource.readinto`."""
+        ...
+
+
+def is_pourable(source: object) -> bool:
+    """Whether a source is `Pourable`, as things are."""
+    return getattr(source, "pourable", False)
 
 
 class Stream(NamedTuple):
@@ -72,6 +93,15 @@ class Response(Protocol):
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill some of the buffer with body bytes; 0 at the end. Raises `TransportError` when the body is cut."""
+        ...
+
+    @property
+    def pourable(self) -> bool:
+        """Whether it pays to `pour`."""
+        ...
+
+    def pour(self, pipe: Pipe, limit: int, /) -> int:
+        """Up to so many bytes of the body into a pipe; 0 at the end. Raises as `readinto` does."""
         ...
 
     def read(self, limit: int) -> bytes:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from liftlock.errors import CorruptContent, LiftlockError
-from liftlock.transport.connection import Connection
+from liftlock.transport.connection import READ_AHEAD, Connection
 from liftlock.transport.http1 import BodyReader, Malformed
-from liftlock.transport.messages import Headers
+from liftlock.transport.messages import Headers, is_pourable
+from liftlock.typed import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from liftlock.transport.carriers import Pipe
+    from liftlock.transport.messages import Pourable
 
 __all__ = ["WireResponse"]
 
@@ -50,10 +55,26 @@ class WireResponse:
             self._finish(reusable)
 
     def readinto(self, buffer: memoryview, /) -> int:
+        return self._received(lambda: self._body.readinto(buffer))
+
+    @property
+    def pourable(self) -> bool:
+        return is_pourable(self._body)
+
+    def pour(self, pipe: Pipe, limit: int, /) -> int:
+        if self.pourable:
+            return self._received(lambda: cast("Pourable", self._body).pour(pipe, limit))
+        # The rest of a blob may come in another form than its beginning.
+        piece = memoryview(bytearray(min(limit, READ_AHEAD)))
+        count = self.readinto(piece)
+        pipe.put(bytes(piece[:count]))
+        return count
+
+    def _received(self, receive: Callable[[], int]) -> int:
         if self._connection is None:
             return 0
         try:
-            count = self._body.readinto(buffer)
+            count = receive()
         except (OSError, EOFError, Malformed) as error:
             self._finish(False)
             raise self._failed(error, self.url) from error

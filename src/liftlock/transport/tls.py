@@ -17,6 +17,7 @@ from liftlock.typed import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     import _socket
     import socket
+    from collections.abc import Callable
 
 __all__ = ["TlsConnection", "TlsContexts"]
 
@@ -90,6 +91,7 @@ class TlsConnection(Connection):
 
     __slots__ = ()
 
+    splices = False
     sock: ssl.SSLSocket
 
     def _arm(self) -> None:
@@ -105,10 +107,10 @@ class TlsConnection(Connection):
         finally:
             self.sock.settimeout(before)
 
-    def send(self, data: bytes | memoryview) -> None:
+    def _send(self, total: int, send: Callable[[int], int]) -> None:
         self.sock.settimeout(min(PATIENCE, self._timeout))
         try:
-            super().send(data)
+            super()._send(total, send)
         finally:
             self.sock.settimeout(self._timeout)
 
