@@ -32,8 +32,9 @@ EXAMPLES = (
 @debug_option
 @pass_invocation
 def worker(invocation: Invocation, only: str | None, until_idle: bool, file: str | None) -> None:
-    """Carry out promotions, ask gates, deliver notifications and keep schedules, until SIGTERM or SIGINT.
+    """Do what is due, until it is stopped.
 
+    Promotions are carried out, gates asked, notifications delivered and schedules kept, until SIGTERM or SIGINT.
     Any number of workers may share the database of LIFTLOCK_DATABASE_URL. What one is at when it is stopped or killed,
     another takes over. A line on stderr tells each thing that happens.
     """
