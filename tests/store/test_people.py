@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
+
+from sqlalchemy import text
 
 from liftlock.oci.digest import Digest
 from liftlock.release.conditions import Outcome, Sample, Verdict
@@ -10,6 +13,7 @@ from liftlock.release.people import Actor, Approval
 from liftlock.release.promotion import Promotion
 from liftlock.store.store import Store
 from tests.store.support import ANN, BOB, NOON, at_once, released, requested
+from tests.support.waiting import until
 
 BINDING = Digest.of(b"binding")
 
@@ -165,16 +169,30 @@ class TestEvents:
             assert tx.events.after(0) == []
 
     def test_no_event_appears_behind_the_cursor_of_a_watcher(self, store: Store, other: Store) -> None:
-        """One transaction adds an event early and ends late; meanwhile another one comes and goes."""
+        """One has its id and is not committed yet; another, that would get the next id, waits for it."""
+
+        def tell() -> None:
+            with other.begin() as quick:
+                quick.events.add("demo", 2, None, "quick", {})
+
+        def waits() -> bool:
+            if other.engine.dialect.name == "sqlite":  # where a second writer waits in any case
+                return True
+            with other.read() as tx:
+                waiting = tx.connection.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted")).first()
+            return waiting is not None or not quick.is_alive()
+
+        quick = threading.Thread(target=tell)
         with store.begin() as slow:
             slow.events.add("demo", 1, None, "slow", {})
-            if other.engine.dialect.name == "postgresql":  # on SQLite nobody else can write meanwhile
-                with other.begin() as quick:
-                    quick.events.add("demo", 2, None, "quick", {})
+            slow.events.flush()
+            quick.start()
+            until(waits, "the second transaction to wait")
             with other.read() as tx:
-                cursor = max((each.id for each in tx.events.after(0)), default=0)
+                assert tx.events.after(0) == []
+        quick.join()
         with other.read() as tx:
-            assert [each.kind for each in tx.events.after(cursor)] == ["slow"]
+            assert [each.kind for each in tx.events.after(0)] == ["slow", "quick"]
 
     def test_many_that_tell_at_once_are_all_seen_in_order_by_one_who_looks_all_the_time(
         self, store: Store, other: Store
