@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import json
 import logging
@@ -21,6 +22,7 @@ from liftlock.transfer.events import Cancel
 from tests.engine import history
 from tests.engine.conftest import MakeWorks
 from tests.engine.works import Works
+from tests.support.waiting import until
 
 STEPS = [
     "begin",
@@ -78,6 +80,22 @@ def test_a_server_without_its_tables_is_refused(postgres: str, make_works: MakeW
     setup.upgrade(works.store.engine.url)
     with Worker(works.workplace()):
         pass
+
+
+def test_runs_that_ended_are_forgotten_and_what_they_did_is_not(make_works: MakeWorks, database_url: str) -> None:
+    works = make_works(history.PIPELINE, database_url)
+    promotion = works.request(works.release("1"), "dev")
+    with Worker(works.workplace()) as worker:
+        assert worker.run_until(works.over(promotion), seconds=30)
+        until(lambda: (run := setup.run_of("promo:1:1")) and run.ended, "the run to end")
+
+        assert setup.purge(dt.datetime.now(dt.UTC) - dt.timedelta(days=1)) == 0
+        assert setup.purge(dt.datetime.now(dt.UTC) + dt.timedelta(days=1)) == 2
+
+        assert setup.run_of("promo:1:1") is None
+        assert worker.run_until(lambda: worker.idle, seconds=30)
+    assert works.kinds_on_ledger().count("attempt.ended") == 1
+    assert works.get(promotion).state == "succeeded"
 
 
 def test_there_is_one_worker_in_a_process(make_works: MakeWorks) -> None:

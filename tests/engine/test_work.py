@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from liftlock.engine import attempts, decisions, sweep
+from liftlock.engine import attempts, decisions, reaper, sweep
+from liftlock.engine.shift import Abandoned
 from liftlock.engine.worker import Worker
 from liftlock.release.promotion import Execution
 from tests.conftest import MakeFront
@@ -25,6 +27,15 @@ images: [web]
 registries: {{"{host}": {{plain-http: true}}}}
 stages:
   - {{name: dev, to: "{host}/{repo}", tags: ["{{build}}"]{more}}}
+"""
+
+
+SCHEDULED = """\
+pipeline: demo
+images: [web]
+stages:
+  - {name: dev, to: "oci:dev", tags: ["{build}"]}
+  - {name: nightly, after: [dev], trigger: {schedule: "0 3 * * * UTC"}, to: "oci:nightly", tags: [latest]}
 """
 
 
@@ -169,3 +180,42 @@ def test_a_run_that_came_to_grief_is_started_anew(
     assert works.get(promotion).last.execution is Execution.SUCCEEDED  # type: ignore[union-attr]
     assert works.kinds_on_ledger().count("attempt.started") == 1
     assert front.count("PUT", "/manifests/1$") == 1
+
+
+def test_a_schedule_asks_for_what_may_come_when_its_time_has_come(make_works: MakeWorks) -> None:
+    clock = [dt.datetime(2031, 5, 6, 1, tzinfo=dt.UTC)]
+    works = make_works(SCHEDULED, clock=lambda: clock[0])
+    first = works.request(works.release("1"), "dev")
+
+    with Worker(replace(works.workplace(), pipeline=works.pipeline)) as worker:
+        assert worker.run_until(works.over(first), seconds=40)
+        assert worker.run_until(lambda: worker.idle, seconds=40)
+        assert works.tags("nightly") == {}
+
+        clock[0] += dt.timedelta(hours=4)
+        assert worker.run_until(lambda: works.tags("nightly") == {"latest": works.tags("dev")["1"]}, seconds=40)
+        clock[0] += dt.timedelta(days=1)
+        assert worker.run_until(lambda: worker.idle, seconds=40)
+
+    assert works.kinds_on_ledger().count("promotion.requested") == 2
+
+
+def test_what_counts_as_this_workers_own_and_does_not_run_is_put_back(
+    make_works: MakeWorks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper, "MISSING", 0.5)
+    works = make_works(SCHEDULED)
+    promotion = works.request(works.release("1"), "dev")
+    stuck: list[str] = []
+
+    def boundary(name: str) -> None:
+        if name == "begin" and not stuck:
+            stuck.append(name)
+            # As if the disk were full: the thread dies, and cannot write down that it failed.
+            raise Abandoned
+
+    with Worker(works.workplace(boundary)) as worker:
+        assert worker.run_until(works.over(promotion), seconds=40)
+
+    assert works.get(promotion).state == "succeeded"
+    assert stuck

@@ -6,6 +6,7 @@ to where it came from. What is kept in its tables are ids, digests, counts and s
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 
 from liftlock.errors import LiftlockError
 
-__all__ = ["QUEUES", "Queue", "Run", "busy", "enqueue", "launched", "pending", "requeue", "run_of", "upgrade"]
+__all__ = ["QUEUES", "Queue", "Run", "busy", "enqueue", "launched", "pending", "purge", "requeue", "run_of", "upgrade"]
 
 APPLICATION_VERSION = "1"
 """Changes only when workflows that began under the version before must not be continued under this one."""
@@ -30,6 +31,9 @@ BUSY_TIMEOUT = 30.0
 
 POOL = 20
 """Connections to a server for the library, beside the store's own."""
+
+PURGED = 500
+"""Runs that are forgotten in one transaction."""
 
 Queue = Literal["promotions", "copy", "looks", "notify"]
 
@@ -142,6 +146,18 @@ def requeue(run: Run) -> bool:
     # reapers would start it twice. This one changes the row only while it is still the dead executor's.
     system = _get_dbos_instance()._sys_db  # noqa: SLF001
     return system.reenqueue_for_recovery(run.id, [run.owner], run.queue)
+
+
+def purge(before: dt.datetime) -> int:
+    """Forget runs that ended before this time, some at a time; how many. What they did is on record elsewhere."""
+    from dbos import DBOS
+
+    ended = DBOS.list_workflows(
+        status=sorted(_ENDED), completed_before=before.isoformat(), limit=PURGED, load_input=False, load_output=False
+    )
+    if ended:
+        DBOS.delete_workflows([each.workflow_id for each in ended])
+    return len(ended)
 
 
 def _run(status: Any) -> Run:

@@ -6,6 +6,7 @@ It works in threads of its caller's process: embedded, in a command that waits f
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 import threading
@@ -39,6 +40,12 @@ WATCH = 0.5
 
 REAP, IDLE_REAP = 1.0, 10.0
 """Seconds between two looks for workers that died: while something is under way, and while nothing is."""
+
+PURGE = 3600.0
+"""Seconds between two looks for runs to forget."""
+
+KEEP = dt.timedelta(days=30)
+"""How long the library's account of a run is kept after its end; the ledger is the record."""
 
 CALM = 10.0
 """Seconds without anything under way, after which it is looked for less often."""
@@ -145,7 +152,7 @@ class Worker:
 
     def _serve(self, shift: Shift) -> None:
         sweep, reaper = Sweep(shift), Reaper(shift)
-        busy, reaped, last = True, 0.0, time.monotonic()
+        busy, reaped, purged, last = True, 0.0, -PURGE, time.monotonic()
         while not self._stopping.is_set() and not shift.over:
             self._poked.clear()
             with _outliving(self._stopping):
@@ -153,6 +160,9 @@ class Worker:
                     reaped = time.monotonic()
                     reaper()
                 self._due = sweep()
+                if time.monotonic() - purged >= PURGE and not self._due:
+                    purged = time.monotonic()
+                    setup.purge(dt.datetime.now(dt.UTC) - KEEP)
                 if self._due:
                     last = time.monotonic()
                 if busy != (time.monotonic() - last < CALM):
