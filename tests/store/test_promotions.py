@@ -12,6 +12,7 @@ from liftlock.oci.digest import Digest
 from liftlock.release.promotion import Decision, Execution
 from liftlock.release.rules import current
 from liftlock.release.stage import Trigger
+from liftlock.store import promotions
 from liftlock.store.store import Store
 from tests.store.support import ANN, BOB, NOON, at_once, ended, queued, released, requested
 
@@ -172,6 +173,17 @@ def test_what_is_where_is_the_last_success_of_each_stage(store: Store) -> None:
             Digest.of(b"none"): [],
         }
         assert tx.promotions.of_release(old.id) == [first, in_test]
+
+
+def test_many_are_read_as_few_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = released(store)
+    ended(store, queued(store, release).id)
+    ended(store, queued(store, release, "test").id)
+    with store.read() as tx:
+        few = tx.promotions.history("demo")
+        monkeypatch.setattr(promotions, "FEW", 0)
+        assert tx.promotions.history("demo") == few
+    assert [len(each.attempts) for each in few] == [1, 1]
 
 
 class TestAtOnce:

@@ -32,6 +32,9 @@ from liftlock.store.turns import pipeline_turn, take_turn
 
 __all__ = ["Promotions"]
 
+FEW = 500
+"""Promotions whose attempts are asked for by id, which costs the same however many others there are."""
+
 
 class Promotions:
     """The promotions of one transaction."""
@@ -218,26 +221,9 @@ class Promotions:
     def currents(self, pipeline: str) -> Mapping[str, Promotion]:
         """What is in each stage now, for the stages that something has succeeded in."""
         c = t.promotions.c
-        newest = (
-            select(func.max(c.succeeded_order))
-            .where(c.pipeline == pipeline, c.succeeded_order.is_not(None))
-            .group_by(c.stage)
-        )
-        found = self._select((c.pipeline == pipeline) & c.succeeded_order.in_(list(self._connection.scalars(newest))))
-        return {promotion.stage: promotion for promotion in found}
-
-    def replaced(self, current: Promotion) -> Promotion | None:
-        """What was in the stage before this release came there: after a rollback, before it came the first time."""
-        c = t.promotions.c
-        here = (c.pipeline == current.pipeline) & (c.stage == current.stage)
-        came = current.arrived.order if current.arrived else None
-        if current.rollback:
-            first = here & (c.release_id == current.release) & c.rollback.is_(False) & (c.succeeded_order < came)
-            came = self._connection.scalar(select(func.max(c.succeeded_order)).where(first)) or came
-        other = here & (c.release_id != current.release) & (c.succeeded_order < came)
-        newest = select(func.max(c.succeeded_order)).where(other).scalar_subquery()
-        found = self._select(here & (c.succeeded_order == newest))
-        return found[0] if found else None
+        stages = select(c.stage).where(c.pipeline == pipeline, c.succeeded_order.is_not(None)).distinct()
+        found = ((stage, self.current(pipeline, stage)) for stage in self._connection.scalars(stages).all())
+        return {stage: promotion for stage, promotion in found if promotion}
 
     def _take_turn(self, promotion_id: int) -> None:
         # To which pipeline a promotion belongs never changes, so that may be read before.
@@ -282,12 +268,11 @@ class Promotions:
     def _select(self, condition: ColumnElement[bool]) -> list[Promotion]:
         rows = self._connection.execute(select(t.promotions).where(condition).order_by(t.promotions.c.id)).all()
         attempts: dict[int, list[Attempt]] = {row.id: [] for row in rows}
-        query = (
-            select(t.attempts)
-            .join(t.promotions, t.promotions.c.id == t.attempts.c.promotion_id)
-            .where(condition)
-            .order_by(t.attempts.c.number)
-        )
+        query = select(t.attempts).order_by(t.attempts.c.number)
+        if len(rows) <= FEW:
+            query = query.where(t.attempts.c.promotion_id.in_(list(attempts)))
+        else:
+            query = query.join(t.promotions, t.promotions.c.id == t.attempts.c.promotion_id).where(condition)
         for row in self._connection.execute(query):
             attempts[row.promotion_id].append(
                 Attempt(
