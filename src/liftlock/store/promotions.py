@@ -225,6 +225,19 @@ class Promotions:
         found = ((stage, self.current(pipeline, stage)) for stage in self._connection.scalars(stages).all())
         return {stage: promotion for stage, promotion in found if promotion}
 
+    def replaced(self, current: Promotion) -> Promotion | None:
+        """What was in the stage before this release came there: after a rollback, before it came the first time."""
+        c = t.promotions.c
+        here = (c.pipeline == current.pipeline) & (c.stage == current.stage)
+        came = current.arrived.order if current.arrived else None
+        if current.rollback:
+            first = here & (c.release_id == current.release) & c.rollback.is_(False) & (c.succeeded_order < came)
+            came = self._connection.scalar(select(func.max(c.succeeded_order)).where(first)) or came
+        other = here & (c.release_id != current.release) & (c.succeeded_order < came)
+        newest = select(func.max(c.succeeded_order)).where(other).scalar_subquery()
+        found = self._select(here & (c.succeeded_order == newest))
+        return found[0] if found else None
+
     def _take_turn(self, promotion_id: int) -> None:
         # To which pipeline a promotion belongs never changes, so that may be read before.
         pipeline = self._connection.scalar(select(t.promotions.c.pipeline).where(t.promotions.c.id == promotion_id))
