@@ -99,9 +99,13 @@ class World:
 
     def look(self) -> None:
         """What a worker does with promotions that are due, until none is."""
-        while due := self.do(lambda tx: tx.promotions.due()):
+        for _ in range(100):
+            due = self.do(lambda tx: tx.promotions.due())
+            if not due:
+                return
             for promotion, _looks in due:
                 self.look_at(promotion)
+        raise AssertionError(f"these are looked at again and again: {due}")
 
     def look_at(self, promotion: int) -> Promotion:
         with self.store.read() as tx:

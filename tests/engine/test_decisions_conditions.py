@@ -219,7 +219,8 @@ class TestOverrides:
         assert world.unmet(promotion)["queue"].startswith(f"promotion {busy.id} of release")
         world.do(decisions.hold, world.pipeline, "prod", actor("ann"), "no")
         world.carry_out(busy)
-        assert world.state(promotion) == "waiting"
+        world.look()
+        assert (world.state(promotion), world.next_look(promotion)) == ("waiting", None)
 
         world.do(decisions.unhold, world.pipeline, "prod", actor("ann"))
 

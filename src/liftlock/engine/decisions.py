@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from liftlock.engine.ending import ended, finish, makers, started, told, untold
 from liftlock.engine.facts import facts, gathered
 from liftlock.engine.record import entered
-from liftlock.engine.weighing import advance, conclude, request, settle, try_again, weigh
+from liftlock.engine.weighing import advance, conclude, request, settle, step_aside, try_again, weigh
 from liftlock.errors import Conflict, NotFound, RefusedError, UsageError
 from liftlock.release.conditions import approvers
 from liftlock.release.people import Actor, Hold, binding
@@ -225,8 +225,7 @@ def _waiting(tx: Transaction, promotion: int) -> tuple[Promotion, Release]:
 
 def _settled(tx: Transaction, release: Release, promotion: Promotion) -> Promotion:
     settled = settle(tx, release, promotion, news=True)
-    if settled.decision is not Decision.ADMITTED:
-        advance(tx, promotion.pipeline, promotion.stage)
+    step_aside(tx, settled)
     return settled
 
 

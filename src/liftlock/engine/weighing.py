@@ -15,7 +15,7 @@ from liftlock.release.ruling import Ruling, decide, refusal
 from liftlock.release.stage import Queue, Trigger
 from liftlock.store.store import Transaction
 
-__all__ = ["advance", "conclude", "request", "settle", "try_again", "weigh"]
+__all__ = ["advance", "conclude", "request", "settle", "step_aside", "try_again", "weigh"]
 
 
 def request(
@@ -73,8 +73,7 @@ def weigh(tx: Transaction, promotion: int, verdicts: Sequence[Verdict] | None = 
     if found.decision.made:
         return found
     weighed = settle(tx, tx.releases.get(found.release).release, found, verdicts)
-    if weighed.decision is not Decision.ADMITTED:
-        advance(tx, found.pipeline, found.stage)  # it may have been the one that the others waited for
+    step_aside(tx, weighed)
     return weighed
 
 
@@ -124,6 +123,12 @@ def conclude(
     if decision in (Decision.REFUSED, Decision.EXPIRED):  # who cancels it, or goes first, knows
         tell(tx, release, ended, "failure")
     return ended
+
+
+def step_aside(tx: Transaction, promotion: Promotion) -> None:
+    """Let the next one go where this one, just weighed, does not: others may have waited for it."""
+    if promotion.decision is not Decision.ADMITTED and not tx.queues.is_ready(promotion.id):
+        advance(tx, promotion.pipeline, promotion.stage)
 
 
 def advance(tx: Transaction, pipeline: str, stage: str) -> None:

@@ -49,6 +49,11 @@ class Queues:
         chosen = func.max(c.id) if newest else func.min(c.id)
         return self._connection.scalar(select(chosen).where(_here(pipeline, stage), _waits(), c.ready))
 
+    def is_ready(self, promotion: int) -> bool:
+        """Whether a promotion waits, and for nothing but its turn and an open stage."""
+        c = t.promotions.c
+        return self._connection.scalar(select(c.id).where(c.id == promotion, _waits(), c.ready)) is not None
+
     def busy(self, pipeline: str, stage: str) -> bool:
         """Whether a promotion has the stage."""
         has_it = text("ll_promotions.active")
