@@ -11,13 +11,18 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event, inspect
 
 from liftlock.errors import LiftlockError
 
+if TYPE_CHECKING:
+    from dbos import DBOS, DBOSClient
+
 __all__ = ["QUEUES", "Queue", "Run", "busy", "enqueue", "launched", "pending", "purge", "requeue", "run_of", "upgrade"]
+
+APPLICATION = "liftlock"
 
 APPLICATION_VERSION = "1"
 """Changes only when workflows that began under the version before must not be continued under this one."""
@@ -57,11 +62,18 @@ class Run(NamedTuple):
 
 
 def upgrade(url: URL) -> None:
-    """Make the library's own tables in this database, or bring them up to date."""
-    from dbos import DBOS
+    """Make the library's own tables in this database, or bring them up to date, and have its queues known."""
+    from dbos import DBOS, DBOSClient
 
     _quiet()
-    DBOS.migrate(url.render_as_string(hide_password=False))
+    text = url.render_as_string(hide_password=False)
+    DBOS.migrate(text)
+    client = DBOSClient(system_database_url=text, application_name=APPLICATION)
+    try:
+        # What a launch registers itself is polled a second later; what it finds, at once.
+        _register_queues(client)
+    finally:
+        client.destroy()
 
 
 @contextmanager
@@ -76,10 +88,12 @@ def launched(url: URL, executor: str, listen: Sequence[Queue] | None = None) -> 
 
     _quiet()
     engine = _sqlite(url) if url.get_backend_name() == "sqlite" else None
+    if engine is not None and not inspect(engine).has_table("queues"):
+        upgrade(url)
     try:
         DBOS(
             config={
-                "name": "liftlock",
+                "name": APPLICATION,
                 "system_database_url": url.render_as_string(hide_password=False),
                 "system_database_engine": engine,
                 "sys_db_pool_size": POOL,
@@ -100,7 +114,7 @@ def launched(url: URL, executor: str, listen: Sequence[Queue] | None = None) -> 
             raise LiftlockError(
                 "the database has no tables for workers, or those of another version", hint="liftlock db upgrade"
             ) from None
-        _register_queues()
+        _register_queues(DBOS)
         yield
     finally:
         DBOS.destroy()
@@ -181,15 +195,13 @@ def busy(*, yes: bool) -> None:
             queue.set_polling_interval_sec(BUSY if yes else IDLE)
 
 
-def _register_queues() -> None:
-    from dbos import DBOS
-
+def _register_queues(at: type[DBOS] | DBOSClient) -> None:
     # Attempts mostly wait for their copies: the two never share a queue, whose places could run out.
-    DBOS.register_queue("promotions", worker_concurrency=256, polling_interval_sec=BUSY)
+    at.register_queue("promotions", worker_concurrency=256, polling_interval_sec=BUSY)
     # Partitions are the destinations' registry hosts: one that is slow or throttles holds up nobody else.
-    DBOS.register_queue("copy", worker_concurrency=8, partition_concurrency=4, polling_interval_sec=BUSY)
-    DBOS.register_queue("looks", worker_concurrency=8, polling_interval_sec=BUSY)
-    DBOS.register_queue("notify", worker_concurrency=8, polling_interval_sec=BUSY)
+    at.register_queue("copy", worker_concurrency=16, partition_concurrency=8, polling_interval_sec=BUSY)
+    at.register_queue("looks", worker_concurrency=16, polling_interval_sec=BUSY)
+    at.register_queue("notify", worker_concurrency=16, polling_interval_sec=BUSY)
 
 
 def _sqlite(url: URL) -> Engine:
