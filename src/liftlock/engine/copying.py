@@ -78,7 +78,8 @@ def _copied(
 ) -> dict[str, Any]:
     place = shift.workplace
     names = {each.digest: each.image for each in destinations}
-    progress = Progress(release.pipeline.name, promotion.id, attempt, names)
+    home = _home(destinations[0])  # of a copy; the tags of all homes move together, and no bytes do
+    progress = Progress(release.pipeline.name, promotion.id, attempt, names, home=home)
 
     def on_event(event: Event) -> None:
         progress(event)

@@ -21,7 +21,8 @@ EVERY = 1.0
 class Progress:
     """Gathers what the threads of one copy tell, for one attempt; `write` makes rows of it.
 
-    ``images`` are the names of the images, by digest. It is the listener of the copy: quick, and it never fails.
+    ``images`` are the names of the images, by digest; ``home`` is where they go, one of several copies at a time. It
+    is the listener of the copy: quick, and it never fails.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class Progress:
         attempt: int,
         images: Mapping[Digest, str],
         *,
+        home: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._about = (pipeline, promotion, attempt)
         self._names = images
+        self._home = home
         self._clock = clock
         self._lock = threading.Lock()
         self._image_of: dict[str, str] = {}
@@ -70,10 +73,7 @@ class Progress:
         now = self._clock()
         with self._lock:
             ripe = sorted(name for name in self._changed if last or now - self._written_at.get(name, -EVERY) >= EVERY)
-            rows = self._seen + [
-                ("progress", {"image": name, "done": self._done[name], "total": self._total.get(name, 0)})
-                for name in ripe
-            ]
+            rows = self._seen + [("progress", self._reached(name)) for name in ripe]
             self._changed.difference_update(ripe)
             self._seen = []
             self._written_at.update(dict.fromkeys(ripe, now))
@@ -82,3 +82,6 @@ class Progress:
         with store.begin() as tx:
             for kind, data in rows:
                 tx.events.add(*self._about, kind, data)
+
+    def _reached(self, name: str) -> dict[str, Any]:
+        return {"image": name, "home": self._home, "done": self._done[name], "total": self._total.get(name, 0)}

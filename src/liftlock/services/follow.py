@@ -105,7 +105,7 @@ def as_copy_events(on_event: OnEvent) -> Callable[[Seen], None]:
 
 def _events(kind: str, data: Mapping[str, object], done: dict[str, int]) -> list[Event]:
     if kind == "progress":
-        image, now, total = str(data["image"]), int(str(data["done"])), int(str(data["total"]))
+        image, now, total = f"{data['image']} to {data['home']}", int(str(data["done"])), int(str(data["total"]))
         begun = [] if done else [Event("phase", "blobs", total=total)]
         more = now - done.get(image, 0)
         done[image] = now
