@@ -202,6 +202,22 @@ def test_waiting_for_a_lock_ends_when_asked_to_stop(tmp_path: Path) -> None:
             pass
 
 
+def test_a_lock_whose_holder_does_not_go_on_is_waited_for_with_patience(tmp_path: Path) -> None:
+    passed = []
+    with hold(["a"], str(tmp_path), Cancel()), hold(["b", "a"], str(tmp_path), Cancel(), 0.01):
+        passed.append("a")
+        with pytest.raises(Cancelled), hold(["b"], str(tmp_path), _requested()):
+            pass  # the locks that were free are held all the same
+
+    assert passed == ["a"]
+
+
+def _requested() -> Cancel:
+    cancel = Cancel()
+    cancel.request()
+    return cancel
+
+
 def test_a_cancelled_copy_leaves_its_journal_for_the_next_run(world: World, tmp_path: Path) -> None:
     cancel = Cancel()
     plan = make_plan(survey(_requests(), world))
