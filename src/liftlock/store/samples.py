@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, select
 
 from liftlock.release.conditions import Outcome, Sample, Verdict
 from liftlock.store import tables as t
@@ -42,12 +43,16 @@ class Samples:
 
     def latest(self, promotion: int) -> Sample | None:
         """The newest sample; None when the gates were not asked yet."""
-        found = self.of(promotion)
-        return found[-1] if found else None
+        here = select(t.samples).where(t.samples.c.promotion_id == promotion)
+        found = self._read(here.order_by(t.samples.c.number.desc()).limit(1))  # weeks of samples stay where they are
+        return found[0] if found else None
 
     def of(self, promotion: int) -> Sequence[Sample]:
         """Every sample, the oldest first."""
-        query = select(t.samples).where(t.samples.c.promotion_id == promotion).order_by(t.samples.c.number)
+        here = select(t.samples).where(t.samples.c.promotion_id == promotion)
+        return self._read(here.order_by(t.samples.c.number))
+
+    def _read(self, query: Select[Any]) -> list[Sample]:
         return [
             Sample(
                 at=row.at,
