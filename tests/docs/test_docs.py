@@ -1,8 +1,8 @@
 """What the pages show is true: commands run, pipeline files validate, links lead somewhere.
 
 A ``console`` block is run line by line, in the page's order, in a folder with the tar of the demo's application, with
-the example hosts standing for real registries. ``# exit N`` behind a command says how it ends. A ``yaml`` block with a
-pipeline becomes the folder's ``liftlock.yaml`` from there on.
+the example hosts standing for real registries. ``# exit N`` behind a command says how it ends; what is shown
+below it has to be what it says. A ``yaml`` block with a pipeline becomes the folder's ``liftlock.yaml`` from there on.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from liftlock.cli.commands import liftlock as root
 from liftlock.cli.demo_application import save
 from liftlock.gates.table import GATES
 from liftlock.notify.table import NOTIFIERS
@@ -31,6 +34,8 @@ RUN = [page for page in RUN if "```console" in page.read_text()]
 BLOCK = re.compile(r"^```(console|yaml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SET_UP = ("python3 -m venv", ".venv/bin/pip")
 """The README's first two commands, which script/demo runs."""
+DEMO = ("liftlock demo --keep demo", "mkdir demo && cp app.tar demo")
+"""What the tutorial needs of the demo, which has a test of its own."""
 
 
 def name(page: Path) -> str:
@@ -58,7 +63,7 @@ def staging(make_registry: MakeRegistry, tmp_path: Path) -> Registry:
 
 
 @pytest.mark.acceptance
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_commands_run(page: Path, staging: Registry, make_registry: MakeRegistry, tmp_path: Path) -> None:
     if "--password-stdin" in page.read_text():
@@ -74,9 +79,10 @@ def test_commands_run(page: Path, staging: Registry, make_registry: MakeRegistry
         for host, real in hosts.items():
             text = text.replace(host, real)  # noqa: PLW2901
         if kind == "console":
-            for line in text.splitlines():
-                if line.startswith("$ ") and not line.removeprefix("$ ").startswith(SET_UP):
-                    shell.run(line.removeprefix("$ "))
+            for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text.replace(*DEMO), re.MULTILINE):
+                if not command.startswith(SET_UP):
+                    said = shell.run(command)
+                    assert shown in said, f"$ {command}\n{said}"
         elif text.startswith("pipeline:"):
             shell.run("cat > liftlock.yaml <<'END'\n" + text + "END")
 
@@ -93,7 +99,8 @@ class Shell:
             "REGISTRY_PASSWORD": "opensesame",
         }
 
-    def run(self, command: str) -> None:
+    def run(self, command: str) -> str:
+        """What it printed; it has to end as the comment behind it says."""
         wanted = re.search(r"# exit (\d+)$", command)
         script = (
             f'. "{self._state}"\n{command}\nstatus=$?\n'
@@ -108,6 +115,7 @@ class Shell:
         lines = Path(f"{self._state}.new").read_text().splitlines()
         kept = [line for line in lines if line.startswith(("cd ", "RELEASE=", "DIGEST="))]
         self._state.write_text("\n".join(kept) + "\n")
+        return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -128,3 +136,28 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}, link
+
+
+def test_every_command_has_a_place_in_a_page() -> None:
+    """The reference is made of the commands themselves, so it does not count."""
+    text = "\n".join(page.read_text() for page in PAGES if page.name != "cli.md")
+
+    missing = [words for words in _commands(root, "liftlock") if not re.search(rf"{words}\b", text)]
+
+    assert missing == []
+
+
+def _commands(group: click.Group, words: str) -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{words} {name}")
+        else:
+            yield f"{words} {name}"
+
+
+def test_every_how_to_is_reached_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\(docs/how-to/([^)#]+)", (ROOT / "README.md").read_text()))
+
+    assert linked == {page.name for page in (ROOT / "docs" / "how-to").glob("*.md")}
