@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liftlock.engine import decisions
+from liftlock.engine import decisions, setup
 from liftlock.engine.worker import Worker
 from tests.conftest import MakeFront
 from tests.engine.conftest import MakeWorks
@@ -68,6 +68,23 @@ def test_what_was_asked_for_between_two_steps_is_heard(make_works: MakeWorks, fr
         assert worker.run_until(works.over(promotion), seconds=30)
 
     assert works.get(promotion).state == "canceled"
+    assert front.requests() == []
+
+
+def test_what_waits_for_its_turn_to_be_copied_is_canceled_at_once(
+    make_works: MakeWorks, front: Front, repo: str
+) -> None:
+    works = make_works(PIPELINE.format(host=front.host, repo=repo))
+    promotion = works.request(works.release("1"), "dev")
+
+    with Worker(works.workplace(), queues=["promotions"]) as worker:  # nobody copies
+        assert worker.run_until(lambda: works.get(promotion).state == "running", seconds=30)
+        cancel(works, promotion.id)
+        assert worker.run_until(works.over(promotion), seconds=30)
+    assert works.get(promotion).state == "canceled"
+
+    with Worker(works.workplace()) as worker:
+        assert worker.run_until(lambda: (run := setup.run_of("copy:1:1:0")) is not None and run.ended, seconds=30)
     assert front.requests() == []
 
 

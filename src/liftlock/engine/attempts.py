@@ -17,7 +17,7 @@ from liftlock.release.promotion import Execution, Promotion
 from liftlock.store.store import Transaction
 from liftlock.transfer.events import Cancel
 
-__all__ = ["Outcome", "begin", "end", "first_bad", "summed", "tried"]
+__all__ = ["Outcome", "begin", "canceled", "end", "first_bad", "summed", "tried"]
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def tried(shift: Shift, promotion: int, attempt: int, work: Callable[[Cancel], d
             return Outcome(execution="succeeded", reason="", data=_repeated(shift, cancel, work))
         except Cancelled:
             shift.own()
-            return Outcome(execution=Execution.CANCELED.value, reason=CANCELED, data={})
+            return canceled()
         except RefusedError as error:
             return _failed(Execution.FAILED, error)
         except LiftlockError as error:
@@ -84,6 +84,11 @@ def tried(shift: Shift, promotion: int, attempt: int, work: Callable[[Cancel], d
             # What it says may hold anything, a secret too.
             reason = f"this is a mistake in liftlock: {type(error).__name__}"
             return Outcome(execution=Execution.ERRORED.value, reason=reason, data={})
+
+
+def canceled() -> Outcome:
+    """The outcome of a step that somebody did not want any more."""
+    return Outcome(execution=Execution.CANCELED.value, reason=CANCELED, data={})
 
 
 def _failed(execution: Execution, error: LiftlockError) -> Outcome:

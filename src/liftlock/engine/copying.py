@@ -12,6 +12,7 @@ from typing import Any
 from liftlock.engine.holders import copy_requests
 from liftlock.engine.progress import Progress
 from liftlock.engine.shift import Shift
+from liftlock.errors import Cancelled
 from liftlock.release.place import LAYOUT, Destination
 from liftlock.release.promotion import Promotion
 from liftlock.release.release import Release
@@ -43,6 +44,8 @@ def bring(shift: Shift, promotion: int, attempt: int, home: str, cancel: Cancel)
     """Bring the images of an attempt to one home, by digest alone; what that moved."""
     shift.boundary(f"content of {home}")
     found, release = _about(shift, promotion)
+    if found.attempts[attempt - 1].execution.ended:
+        raise Cancelled("the attempt has ended")  # it was canceled while this was in its queue
     here = [each for each in release.destinations(found.stage) if _home(each) == home]
     done = _copied(shift, found, attempt, release, destinations=here, cancel=cancel, tags=False)
     shift.boundary(f"content at {home}")

@@ -56,7 +56,7 @@ def run_promotion(promotion: int, attempt: int) -> None:
         if homes is None:
             return
         copies = [_copy(promotion, attempt, number, home) for number, home in enumerate(homes)]
-        outcomes = DBOS.run_step({"name": "copies"}, _gathered, shift, copies)
+        outcomes = DBOS.run_step({"name": "copies"}, _gathered, shift, promotion, attempt, copies)
         outcome = attempts.first_bad(outcomes)
         if outcome is None:
             asked = DBOS.run_step({"name": "recheck"}, asking.recheck, shift, promotion, attempt)
@@ -95,13 +95,20 @@ def _copy(promotion: int, attempt: int, number: int, home: str) -> str:
     return run_id
 
 
-def _gathered(shift: Shift, copies: Sequence[str]) -> list[Outcome]:
-    """How the copies went, when all have ended. No wait of the library's: that one cannot be stopped."""
-    while True:
-        runs = [setup.run_of(each) for each in copies]
-        if all(run is not None and run.ended for run in runs):
-            return [_outcome(run) for run in runs if run is not None]
-        shift.rest(WAITING)
+def _gathered(shift: Shift, promotion: int, attempt: int, copies: Sequence[str]) -> list[Outcome]:
+    """How the copies went, when all have ended. No wait of the library's: that one cannot be stopped.
+
+    Who cancels need not wait for a copy that has not begun.
+    """
+    with shift.working(promotion, attempt) as cancel:
+        while True:
+            runs = [run for run in map(setup.run_of, copies) if run is not None]
+            left = [run for run in runs if not run.ended]
+            if not left:
+                return [_outcome(run) for run in runs]
+            if cancel.requested and not any(run.owner for run in left):
+                return [attempts.canceled()]
+            shift.rest(WAITING)
 
 
 def _outcome(run: setup.Run) -> Outcome:
