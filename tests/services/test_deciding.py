@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from liftlock.errors import Conflict, NotFound, RefusedError, UsageError
+from liftlock.errors import Conflict, NotFound, RefusedError, UsageError, WaitRanOut
 from liftlock.release.conditions import Outcome
 from liftlock.release.people import Actor
 from liftlock.release.promotion import Decision
 from liftlock.services import decide
 from liftlock.services.actor import local_actor, publisher
 from liftlock.services.explain import explain
-from liftlock.services.project import Project
-from liftlock.services.promote import ask
+from liftlock.services.project import OpenImages, Project
+from liftlock.services.promote import Wait, ask, promote
 from liftlock.services.publish import Build, publish
 from liftlock.services.session import Session
 from liftlock.services.status import status
+from liftlock.transfer.events import Event
 from tests.services.conftest import ANNA, MakeRelease
 from tests.support import images
 
@@ -162,6 +163,25 @@ def test_what_was_canceled_before_it_began_can_be_tried_again(project: Project, 
     assert (again.promotion.state, len(again.promotion.attempts)) == ("queued", 2)
     with pytest.raises(NotFound, match="nothing to try again"):
         decide.retry(project, "1", None, BEN)
+
+
+def test_waiting_for_people_is_told_and_bounded(
+    project: Project, open_images: OpenImages, released: MakeRelease
+) -> None:
+    release = released("1")
+    seen: list[Event] = []
+    wait = Wait(people=True, seconds=0.1)
+
+    at_once = promote(project, open_images, release, "approved", ANNA)
+    with pytest.raises(WaitRanOut, match=r"it is waiting; approvals: 0 of 1 approvals") as error:
+        promote(project, open_images, release, "approved", ANNA, wait=wait, on_event=seen.append)
+
+    assert at_once.promotion.decision is Decision.WAITING
+    assert [event.subject for event in seen if event.kind == "note"] == [
+        "waits: 0 of 1 approvals; still needed: 1 of leads"
+    ]
+    assert "liftlock release cancel 1 --to approved" in error.value.hint
+    assert cell(project, "approved")[0] == "waiting"
 
 
 # -- explaining

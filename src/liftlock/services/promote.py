@@ -29,7 +29,7 @@ from liftlock.services.follow import Follower, Stop, as_copy_events, only_queued
 from liftlock.services.project import OpenImages, Project
 from liftlock.services.standing import Standing, standing
 from liftlock.store.events import Seen
-from liftlock.transfer.events import Cancel, OnEvent, ignore
+from liftlock.transfer.events import Cancel, Event, OnEvent, ignore
 
 __all__ = ["Promoted", "Wait", "ask", "carry_out", "promote", "roll_back", "unsuccessful"]
 
@@ -163,7 +163,9 @@ class _Pursuit:
         self._by = by
         self._wait = wait
         self._standing = asked.standing
+        self._on_event = on_event
         self._tell = as_copy_events(on_event)
+        self._said = ""
         self._result: Mapping[str, Any] = {}
         self._attempt = len(asked.promotion.attempts)
         self._follower = Follower(self._on_seen, promotion=asked.promotion.id)
@@ -191,7 +193,19 @@ class _Pursuit:
             self._follower.look(tx)
             promotion = tx.promotions.get(self._asked.promotion.id)
             self._standing = standing(tx, self._asked.release, promotion)
-            return settled(tx, promotion) and (promotion.over or not self._wait.people)
+            done = settled(tx, promotion) and (promotion.over or not self._wait.people)
+        if not done:
+            self._tell_of_waiting()
+        return done
+
+    def _tell_of_waiting(self) -> None:
+        """What it waits for, once, and again when that has changed."""
+        unmet = self._standing.unmet
+        said = "; ".join(each.reason for each in unmet)
+        if said != self._said and (self._wait.people or only_queued(unmet)):
+            self._said = said
+            if said:
+                self._on_event(Event("note", f"waits: {said}"))
 
     def _give_up(self, why: Stop) -> bool:
         promotion = self._standing.promotion
