@@ -122,6 +122,25 @@ def test_a_gate_that_passed_and_does_not_pass_now_fails_the_attempt(
     assert front.count("PUT", "/manifests/1$") == 0
 
 
+def test_a_worker_that_ends_while_a_gate_is_asked_leaves_the_question_to_the_next(
+    make_works: MakeWorks, front: Front, repo: str, receiver: Receiver
+) -> None:
+    gate = f', gates: [{{http: {{url: "{receiver.url}", allow-private: true}}}}]'
+    works = make_works(PIPELINE.format(host=front.host, repo=repo, more=gate))
+    receiver.next(Reply(how="hang"))
+    promotion = works.request(works.release("1"), "dev")
+
+    with Worker(works.workplace()) as worker:
+        assert worker.run_until(lambda: bool(receiver.requests), seconds=40)
+    assert works.get(promotion).state == "waiting"
+
+    worked(works, promotion.id)
+
+    assert works.get(promotion).state == "succeeded"
+    with works.store.read() as tx:
+        assert len(tx.samples.of(promotion.id)) == 1
+
+
 def test_a_receiver_that_fails_is_told_again_with_the_same_key(
     make_works: MakeWorks, front: Front, repo: str, receiver: Receiver
 ) -> None:

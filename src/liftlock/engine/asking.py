@@ -9,7 +9,7 @@ from dataclasses import replace
 from liftlock.engine import decisions
 from liftlock.engine.attempts import Outcome, tried
 from liftlock.engine.shift import Shift
-from liftlock.errors import RefusedError
+from liftlock.errors import Cancelled, RefusedError
 from liftlock.gates.base import Question
 from liftlock.release.conditions import Facts, Sample, Verdict, conditions
 from liftlock.release.ruling import decide
@@ -30,7 +30,11 @@ def look(shift: Shift, promotion: int, looks: int) -> None:
     facts, published = shift.patiently(lambda: _facts(shift, promotion))
     if facts.promotion is None or facts.promotion.decision.made:
         return
-    verdicts = _ask(shift, facts, published, lambda: shift.over) if decide(facts).sample else None
+    try:
+        verdicts = _ask(shift, facts, published, lambda: shift.over) if decide(facts).sample else None
+    except Cancelled:
+        shift.own()  # no answer is no outcome: whoever takes over asks again
+        raise
     shift.boundary("asked")
 
     def weigh() -> None:
