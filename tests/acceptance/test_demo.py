@@ -7,14 +7,18 @@ import json
 import os
 import re
 import subprocess
+import time
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from liftlock.cli.demo import STAGES
+from liftlock.auth.secret import Secret
+from liftlock.cli.demo import BUILD, IMAGES, STAGES, _compare, _require_told, _Shell
 from liftlock.cli.demo_receiver import Receiver, Told
-from liftlock.errors import CorruptContent
+from liftlock.errors import CorruptContent, LiftlockError
+from liftlock.notify.webhook import sign
 from tests.acceptance.workshop import Workshop
 from tests.support import images
 from tests.support.processes import liftlock
@@ -130,3 +134,55 @@ def test_its_receiver_takes_nothing_that_is_wrong_or_old() -> None:
             receiver.verify(told)
         with pytest.raises(CorruptContent, match="signature is wrong"):
             receiver.verify(replace(told, body=told.body + b" "))
+
+
+def _layouts(folder: Path, *, odd: str = "") -> None:
+    """What the demo leaves behind; ``odd`` names a stage whose worker is another image."""
+    for name in IMAGES:
+        for stage in STAGES:
+            seed = f"another {name}" if (stage, name) == (odd, "worker") else name
+            images.make_image(folder / stage / name, BUILD, seed=seed)
+
+
+def test_it_fails_where_a_stage_holds_another_image(tmp_path: Path) -> None:
+    _layouts(tmp_path / "same")
+    _layouts(tmp_path / "odd", odd="prod")
+
+    assert set(_compare(tmp_path / "same")) == set(IMAGES)
+    with pytest.raises(LiftlockError, match="worker is not the same image in every stage"):
+        _compare(tmp_path / "odd")
+
+
+def test_it_fails_where_a_command_ends_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shell = _Shell(tmp_path, {})
+
+    with pytest.raises(LiftlockError, match="liftlock status ended with 5 instead of 0"):
+        shell.run("status")
+    assert "$ liftlock status\nerror: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("types", "digest", "said"),
+    [
+        (["promotion.success"], "sha256:1", "was told"),
+        (["promotion.approval-needed", "promotion.success"], "sha256:2", "was told of"),
+    ],
+)
+def test_it_fails_where_the_receiver_knows_something_else(types: list[str], digest: str, said: str) -> None:
+    with Receiver() as receiver:
+        for number, kind in enumerate(types):
+            _post(receiver, {"type": kind, "images": [{"image": "web", "digest": "sha256:1"}]}, key=f"key-{number}")
+        with pytest.raises(LiftlockError, match=said):
+            _require_told(receiver, {"web": digest})
+
+
+def _post(receiver: Receiver, message: object, *, key: str) -> None:
+    body = json.dumps(message).encode()
+    now = int(time.time())
+    headers = {
+        "webhook-id": key,
+        "webhook-timestamp": str(now),
+        "webhook-signature": sign([Secret(receiver.secret)], key=key, at=now, body=body),
+    }
+    with urllib.request.urlopen(urllib.request.Request(receiver.url, body, headers)) as answer:
+        assert answer.status == 204
