@@ -26,8 +26,9 @@ POLL = 0.05
 def hold(names: Iterable[str], folder: str, cancel: Cancel, patience: float | None = None) -> Iterator[None]:
     """Hold the locks of all these names, waiting for whoever has them; always in one order, so never in a deadlock.
 
-    After ``patience`` seconds for one of them it goes on without: whoever has it may be stopped, and never go on.
+    After ``patience`` seconds it goes on without those it did not get: whoever has them may be stopped, for ever.
     """
+    deadline = None if patience is None else time.monotonic() + patience
     with ExitStack() as stack:
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -35,7 +36,6 @@ def hold(names: Iterable[str], folder: str, cancel: Cancel, patience: float | No
                 path = os.path.join(folder, f"{Digest.of(name.encode()).hex[:32]}.lock")
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 stack.callback(os.close, descriptor)
-                deadline = None if patience is None else time.monotonic() + patience
                 while not _try(descriptor) and (deadline is None or time.monotonic() < deadline):
                     cancel.wait(POLL)
         except OSError as error:
