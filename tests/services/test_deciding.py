@@ -184,6 +184,20 @@ def test_waiting_for_people_is_told_and_bounded(
     assert cell(project, "approved")[0] == "waiting"
 
 
+def test_who_was_not_told_is_named(
+    project: Project, folder: Path, open_images: OpenImages, released: MakeRelease
+) -> None:
+    told = 'notify: [{command: {run: ["sh", "-c", "echo no route; exit 1"]}}]'
+    (folder / "liftlock.yaml").write_text(RULES.replace("tags: [latest]}", f"tags: [latest], {told}}}", 1))
+
+    promoted = promote(project, open_images, released("1"), "dev", ANNA)
+
+    assert promoted.promotion.state == "succeeded"
+    assert promoted.untold == ("command was not told of success: the command sh ends with status 1",)
+    (row,) = status(project).rows
+    assert row.cells[0].untold == ("command: the command sh ends with status 1",)
+
+
 # -- explaining
 
 

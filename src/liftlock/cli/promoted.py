@@ -51,7 +51,7 @@ def show(invocation: Invocation, project: Project, promoted: Promoted, *, asked_
         ],
         indent="  ",
     )
-    notes = list(result.get("notes", ()))
+    notes = [*result.get("notes", ()), *promoted.untold]
     if standing.release.pipeline.id != project.pipeline.id:
         notes.append(f"{project.file} has changed since this release was made, which keeps the file as it was")
     for note in notes:

@@ -29,7 +29,7 @@ def told(invocation: Invocation) -> Callable[[Seen, str], None]:
                     "attempt": seen.attempt,
                     "at": seen.at.isoformat(),
                     "event": seen.kind,
-                    **{f"{key}": value for key, value in seen.data.items()},
+                    **seen.data,
                 },
                 compact=True,
             )

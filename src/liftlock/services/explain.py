@@ -57,10 +57,10 @@ def explain(project: Project, text: str, stage: str) -> Explanation:
     return explained(project, release, stage)
 
 
-def explained(project: Project, release: Release, stage: str, *, proven: frozenset[str] = frozenset()) -> Explanation:
+def explained(project: Project, release: Release, stage: str) -> Explanation:
     """As `explain`, for a release at hand."""
     with project.home.store.read() as tx:
-        facts = decisions.facts(tx, release, stage, proven=proven)
+        facts = decisions.facts(tx, release, stage)
         published = tx.artifacts.get(release.artifact.id)
     if release.pipeline.stage(stage).gates and facts.sample is None:
         facts = replace(facts, sample=_asked_now(project, facts, published.author, published.published_by))

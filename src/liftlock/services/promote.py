@@ -61,6 +61,8 @@ class Promoted:
     """Layouts with their whole path."""
     result: Mapping[str, Any] = field(default_factory=dict)
     """Of the attempt that succeeded: blobs, bytes, tags, notes; empty while there is none."""
+    untold: tuple[str, ...] = ()
+    """Who was not told yet, and why."""
 
     @property
     def promotion(self) -> Promotion:
@@ -82,6 +84,7 @@ class Promoted:
                 }
                 for each in self.destinations
             ],
+            "untold": list(self.untold),
             **self.result,
         }
 
@@ -179,7 +182,20 @@ class _Pursuit:
             raise self._told(stopped)
         if promotion.over and not self._succeeded(promotion):
             raise unsuccessful(found, self._result.get("error", {}))
-        return replace(self._asked, standing=found, result=self._result)
+        return replace(self._asked, standing=found, result=self._result, untold=self._untold())
+
+    def _untold(self) -> tuple[str, ...]:
+        promotion = self._standing.promotion
+        rules = self._asked.release.pipeline.stage(promotion.stage).notify
+        if not rules:
+            return ()
+        with self._project.home.store.read() as tx:
+            found = [each for each in tx.notifications.of(promotion.id) if each.reason and each.state != "delivered"]
+        return tuple(
+            f"{rules[each.rule].kind} was not told of {each.occasion}: {each.reason}"
+            + ("; a worker, or a later command, tries again" if each.state == "pending" else "")
+            for each in found
+        )
 
     def _on_seen(self, seen: Seen) -> None:
         if (seen.attempt or 0) < self._attempt:  # of an earlier attempt of the same promotion

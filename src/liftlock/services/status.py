@@ -201,11 +201,11 @@ def _open(tx: Transaction, release: Release, promotion: Promotion) -> Cell:
         at = attempt.started_at or attempt.queued_at
         return Cell(stage=promotion.stage, state=attempt.execution.value, at=at)
     unmet = standing(tx, release, promotion).unmet
-    reason = " · ".join(short(each, tx.now) for each in unmet)
+    reason = " · ".join(_short(each, tx.now) for each in unmet)
     return Cell(stage=promotion.stage, state=promotion.state, at=promotion.requested_at, reason=reason)
 
 
-def short(condition: Condition, now: dt.datetime) -> str:
+def _short(condition: Condition, now: dt.datetime) -> str:
     """A condition that is not met, in a few words: ``soak 3 h 12 m``."""
     if condition.kind == "approvals":
         return condition.reason.partition(";")[0]
