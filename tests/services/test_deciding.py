@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator
@@ -97,6 +98,19 @@ def test_a_no_ends_it(project: Project, released: MakeRelease) -> None:
     state, reason = cell(project, "approved")
     assert state == "refused"
     assert "incident 7" in reason
+
+
+def test_a_word_that_comes_too_late_does_not_count(folder: Path, released: MakeRelease) -> None:
+    release = released("1")
+    now = dt.datetime.now(dt.UTC)
+    with Project(str(folder / "liftlock.yaml"), clock=lambda: now) as then:
+        ask(then, release, "approved", ANNA)
+    later = now + dt.timedelta(days=8)
+    with Project(str(folder / "liftlock.yaml"), clock=lambda: later) as project:
+        with pytest.raises(RefusedError, match="too late"):
+            decide.approve(project, "1", "approved", BEN, approved=True)
+
+        assert cell(project, "approved")[0] == "expired", "what was found stays found"
 
 
 def test_an_override_is_for_its_own_group(project: Project, released: MakeRelease) -> None:

@@ -182,7 +182,10 @@ def cancel(invocation: Invocation, *, text: str, stage: str | None, file: str | 
     from liftlock.services.project import Project
 
     with Project(file) as project:
-        show(invocation, project, take_back(project, text, stage, local_actor(os.environ)))
+        standing = take_back(project, text, stage, local_actor(os.environ))
+        show(invocation, project, standing)
+    if not standing.promotion.over:
+        sys.stderr.write("note: whoever works on it was asked to stop\n")
 
 
 @release.command(cls=Verb, examples=("liftlock release retry 42", "liftlock release retry 42 --to production"))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from liftlock.engine import decisions
-from liftlock.errors import NotFound, UsageError
+from liftlock.errors import NotFound, RefusedError, UsageError
 from liftlock.release.people import Actor, Hold
 from liftlock.release.promotion import Decision, Execution, Promotion
 from liftlock.release.release import Release
@@ -23,11 +23,18 @@ __all__ = ["approve", "cancel", "hold", "hold_json", "override", "retry", "unhol
 def approve(project: Project, text: str, stage: str, by: Actor, *, approved: bool, comment: str = "") -> Standing:
     """A person's yes or no to the newest promotion of a release to a stage.
 
-    Raises `NotFound` when nobody has asked for it, and what `liftlock.engine.decisions.approve` raises.
+    Raises `NotFound` when nobody has asked for it, `RefusedError` when the time for approvals is over, and what
+    `liftlock.engine.decisions.approve` raises.
     """
     with project.home.store.begin() as tx:
         release, promotion = _asked(tx, project, text, stage)
-        return standing(tx, release, decisions.approve(tx, promotion.id, by, approved=approved, comment=comment))
+        found = standing(tx, release, decisions.approve(tx, promotion.id, by, approved=approved, comment=comment))
+    if found.promotion.decision is Decision.EXPIRED:
+        raise RefusedError(
+            f"too late: the promotion of release {release.name} to {stage!r} has expired",
+            hint=f"ask for it again: liftlock promote {release.name} --to {stage}",
+        )
+    return found
 
 
 def override(project: Project, text: str, stage: str, by: Actor, reason: str) -> Standing:
