@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from liftlock.errors import LiftlockError, NotFound, RefusedError
+from liftlock.release.people import Actor
+from liftlock.services import decide
 from liftlock.services.project import Project
 from liftlock.services.promote import ask
 from liftlock.services.releases import candidates
@@ -102,6 +104,45 @@ def test_an_image_a_digest_and_a_build_lead_to_the_same_journey(
         (f"oci:{folder}/dev", "1", None),
         (f"oci:{folder}/dev", "latest", None),
     ]
+
+
+def test_a_stage_leads_to_what_it_holds_now(
+    project: Project, session: Session, released: MakeRelease, promoted: PromoteTo
+) -> None:
+    one, two = released("1"), released("2")
+    promoted(one, "dev")
+    promoted(two, "dev")
+
+    (journey,) = trace(project, session, "dev").journeys
+
+    assert journey.published.artifact.build == "2"
+    assert [travel.here for travel in journey.releases] == [("dev",)]
+    assert [travel.here for travel in trace(project, session, "1").journeys[0].releases] == [()]
+    with pytest.raises(NotFound, match="nothing is recorded here to be in 'prod'"):
+        trace(project, session, "prod")
+
+
+def test_a_trace_tells_what_gates_and_people_said(
+    *, project: Project, session: Session, folder: Path, released: MakeRelease, promoted: PromoteTo
+) -> None:
+    rules = "approvals: {from: [leads]}, override: {from: [leads]}, gates: [{labels: {team: shop}}]"
+    text = PIPELINE.replace("images: [web]", "images: [web]\ngroups: {leads: [ben]}")
+    (folder / "liftlock.yaml").write_text(text.replace("{name: dev,", f"{{name: dev, {rules},"))
+    release = released("1", labels={"team": "tools"})
+    promoted(release, "dev")
+    ben = Actor(person="ben")
+
+    decide.approve(project, "1", "dev", ben, approved=True, comment="as agreed")
+    decide.override(project, "1", "dev", ben, "incident 7")
+
+    document = json.loads(json.dumps(trace(project, session, "1").to_json(project)))
+    (promotion,) = document["artifacts"][0]["releases"][0]["promotions"]
+    assert promotion["requestedBy"] == ["local:anna"]
+    assert [(gate["kind"], gate["outcome"]) for gate in promotion["gates"]] == [("labels", "fail")]
+    assert [(each["by"], each["approved"], each["comment"]) for each in promotion["approvals"]] == [
+        ("local:ben", True, "as agreed")
+    ]
+    assert (promotion["override"]["by"], promotion["override"]["reason"]) == ("local:ben", "incident 7")
 
 
 def test_a_platforms_manifest_leads_to_the_index_it_is_part_of(
