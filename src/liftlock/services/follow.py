@@ -6,6 +6,7 @@ import enum
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from liftlock.release.conditions import Condition
 from liftlock.release.promotion import Decision, Promotion
@@ -94,29 +95,42 @@ class Follower:
 
 def as_copy_events(on_event: OnEvent) -> Callable[[Seen], None]:
     """Events of a promotion, told as those of a copy."""
-    done: dict[str, int] = {}
+    copying = _Copying()
 
     def on_seen(seen: Seen) -> None:
-        for event in _events(seen.kind, seen.data, done):
+        for event in copying.events(seen.kind, seen.data):
             on_event(event)
 
     return on_seen
 
 
-def _events(kind: str, data: Mapping[str, object], done: dict[str, int]) -> list[Event]:
-    if kind == "progress":
-        image, now, total = f"{data['image']} to {data['home']}", int(str(data["done"])), int(str(data["total"]))
-        begun = [] if done else [Event("phase", "blobs", total=total)]
-        more = now - done.get(image, 0)
-        done[image] = now
-        return [*begun, Event("progress", image, done=more, total=total)]
-    if kind == "state":
-        return [Event("phase", str(data["state"]))]
-    if kind == "tag":
-        return [Event("tag", str(data["subject"]), str(data.get("detail", "")))]
-    if kind == "note":
-        return [Event("note", str(data["subject"]))]
-    return []
+class _Copying:
+    """The bytes of all images as one phase, which begins anew when another image comes along."""
+
+    def __init__(self) -> None:
+        self._done: dict[str, int] = {}
+        self._total: dict[str, int] = {}
+
+    def events(self, kind: str, data: Mapping[str, Any]) -> list[Event]:
+        if kind == "progress":
+            return self._progress(data["image"], data["done"], data["total"])
+        if kind == "state":
+            return [Event("phase", data["state"])]
+        if kind == "tag":
+            return [Event("tag", data["subject"], data["detail"])]
+        return [Event("note", data["subject"])] if kind == "note" else []
+
+    def _progress(self, image: str, done: int, total: int) -> list[Event]:
+        found = []
+        if image not in self._total:
+            self._total[image] = total
+            found = [
+                Event("phase", "blobs", total=sum(self._total.values())),
+                Event("progress", "", done=sum(self._done.values())),
+            ]
+        more = done - self._done.get(image, 0)
+        self._done[image] = done
+        return [*found, Event("progress", image, done=more, total=total)]
 
 
 def settled(tx: Transaction, promotion: Promotion) -> bool:
