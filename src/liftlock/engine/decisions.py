@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from liftlock.engine.ending import ended, finish, makers, started, told, untold
 from liftlock.engine.facts import facts, gathered
 from liftlock.engine.record import entered
-from liftlock.engine.weighing import advance, conclude, request, settle, step_aside, try_again, weigh
+from liftlock.engine.weighing import advance, conclude, overtaken, request, settle, step_aside, try_again, weigh
 from liftlock.errors import Conflict, NotFound, RefusedError, UsageError
 from liftlock.release.conditions import approvers
 from liftlock.release.people import Actor, Hold, binding
@@ -184,15 +184,29 @@ def schedule_due(tx: Transaction, pipeline: Pipeline, now: dt.datetime) -> list[
 
 
 def retry(tx: Transaction, promotion: int, by: Actor) -> Promotion:
-    """A new attempt of a promotion that was admitted and did not succeed; raises `Conflict` otherwise, and while
-    another promotion is under way in the stage."""
+    """A new attempt of a promotion that was admitted and did not succeed.
+
+    Raises `Conflict` otherwise, while another promotion is under way in the stage, and where another has come since.
+    """
     found = tx.promotions.lock(promotion)
     if not found.over or found.last is None or found.last.execution is Execution.SUCCEEDED:
         raise Conflict(
             f"promotion {promotion} is {found.state}: there is nothing to try again",
             hint="what failed, errored or was canceled after it was admitted can be tried again",
         )
-    return try_again(tx, tx.releases.get(found.release).release, found, by)
+    release = tx.releases.get(found.release).release
+    newest = tx.promotions.latest(found.release, found.stage)
+    if newest is not None and newest.id != promotion:
+        raise Conflict(
+            f"release {release.name} was asked for anew since, by promotion {newest.id}", hint="see: liftlock status"
+        )
+    if (since := overtaken(tx, found)) is not None:
+        there = tx.releases.get(since.release).release
+        raise Conflict(
+            f"release {there.name} has come to {found.stage!r} since: promotion {promotion} would take the stage back",
+            hint=f"if that is meant, ask for it anew: liftlock promote {release.name} --to {found.stage}",
+        )
+    return try_again(tx, release, found, by)
 
 
 def cancel(tx: Transaction, promotion: int, by: Actor) -> Promotion:

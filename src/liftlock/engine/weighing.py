@@ -15,7 +15,7 @@ from liftlock.release.ruling import Ruling, decide, refusal
 from liftlock.release.stage import Queue, Trigger
 from liftlock.store.store import Transaction
 
-__all__ = ["advance", "conclude", "request", "settle", "step_aside", "try_again", "weigh"]
+__all__ = ["advance", "conclude", "overtaken", "request", "settle", "step_aside", "try_again", "weigh"]
 
 
 def request(
@@ -158,10 +158,21 @@ def try_again(tx: Transaction, release: Release, promotion: Promotion, by: Actor
     return queued
 
 
+def overtaken(tx: Transaction, promotion: Promotion) -> Promotion | None:
+    """What came to the stage after the newest attempt had ended: trying again would take the stage back."""
+    here = tx.promotions.current(promotion.pipeline, promotion.stage)
+    last = promotion.last
+    if here is None or here.id == promotion.id or here.arrived is None or last is None:
+        return None
+    return here if (here.arrived.order or 0) > (last.order or 0) else None
+
+
 def _may_try_again(tx: Transaction, release: Release, promotion: Promotion, mine: Sequence[Promotion]) -> bool:
     """Whether it was admitted, did not succeed, and could go right now; its gates are asked again before the tags."""
     last = promotion.last
     if promotion.decision is not Decision.ADMITTED or last is None or last.execution is Execution.SUCCEEDED:
+        return False
+    if overtaken(tx, promotion) is not None:
         return False
     found = conditions(gathered(tx, release, promotion.stage, promotion, mine=mine))
     return all(each.met for each in found if each.kind != "gate")

@@ -45,7 +45,11 @@ class Notifications:
 
     def add(self, promotion: int, attempt: int | None, occasion: str, rule: int) -> None:
         """Something has to be told; adding the same again changes nothing."""
-        key = Digest.of(f"{promotion}:{attempt}:{occasion}:{rule}".encode()).hex[:32]
+        c = t.promotions.c
+        asked = self._connection.execute(select(c.release_id, c.stage, c.requested_at).where(c.id == promotion)).one()
+        # Numbers begin anew in every database: a receiver must not take one job's message for that of another.
+        about = f"{asked.release_id}:{asked.stage}:{asked.requested_at.isoformat()}"
+        key = Digest.of(f"{about}:{promotion}:{attempt}:{occasion}:{rule}".encode()).hex[:32]
         row = {
             "promotion_id": promotion,
             "attempt": attempt,

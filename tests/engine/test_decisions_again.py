@@ -1,0 +1,88 @@
+"""What may not happen when something is tried again: a stage does not go backwards, and nobody is told of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from liftlock.engine import decisions
+from liftlock.errors import Conflict
+from liftlock.release.promotion import Execution
+from tests.engine.conftest import PIPELINE, MakeWorld
+from tests.engine.deciding import World, actor
+
+APPROVED = "approvals: {from: [managers]}"
+
+
+class TestAfterANewerOneCame:
+    def test_the_old_attempt_is_not_tried_again(self, make_world: MakeWorld) -> None:
+        world = make_world()
+        old, new = world.release("1"), world.release("2")
+        for each in (old, new):
+            world.bring(each, "dev")
+        broken = world.carry_out(world.ask(old, "prod"), Execution.ERRORED, "the registry was gone")
+        world.bring(new, "prod")
+
+        with pytest.raises(Conflict, match="release 2 has come to 'prod' since"):
+            world.do(decisions.retry, broken.id, actor("ann"))
+
+        assert len(world.get(broken).attempts) == 1
+
+    def test_who_asks_for_the_old_one_asks_anew_and_its_approvals_are_gone(self, make_world: MakeWorld) -> None:
+        world = make_world(APPROVED)
+        old, new = world.release("1"), world.release("2")
+        for each in (old, new):
+            world.bring(each, "dev")
+        broken = world.approve(world.ask(old, "prod"), "ann")
+        world.carry_out(broken, Execution.ERRORED, "the registry was gone")
+        world.carry_out(world.approve(world.ask(new, "prod"), "ann"))
+
+        again = world.ask(old, "prod")
+
+        assert (again.id == broken.id, again.state) == (False, "waiting")
+        assert world.unmet(again) == {"approvals": "0 of 1 approvals; still needed: 1 of managers"}
+
+    def test_what_was_rolled_back_is_not_brought_again_by_a_retry(self, make_world: MakeWorld) -> None:
+        world = make_world()
+        one, two, three = (world.release(build) for build in "123")
+        for each in (one, two, three):
+            world.bring(each, "dev")
+        world.bring(one, "prod")
+        world.bring(two, "prod")
+        broken = world.carry_out(world.ask(three, "prod"), Execution.ERRORED, "the registry was gone")
+        world.carry_out(world.do(decisions.rollback, world.pipeline, "prod", None, by=actor("ann")))
+        world.do(decisions.unhold, world.pipeline, "prod", actor("ann"))
+
+        with pytest.raises(Conflict, match="has come to 'prod' since"):
+            world.do(decisions.retry, broken.id, actor("ann"))
+
+
+def test_what_was_asked_for_anew_is_not_tried_again_beside_it(make_world: MakeWorld) -> None:
+    world = make_world()
+    release = world.release("1")
+    world.bring(release, "dev")
+    broken = world.carry_out(world.ask(release, "prod"), Execution.ERRORED, "the registry was gone")
+    world.do(decisions.hold, world.pipeline, "prod", actor("ann"), "stop")
+    waiting = world.ask(release, "prod")
+    assert (waiting.id == broken.id, waiting.state) == (False, "waiting")
+
+    with pytest.raises(Conflict, match=f"promotion {waiting.id}"):
+        world.do(decisions.retry, broken.id, actor("ann"))
+
+
+def test_the_same_number_in_another_database_is_another_message(tmp_path: Path) -> None:
+    """A job that keeps no state begins at 1 each time: a receiver must not take its message for the last one's."""
+    keys = []
+    for number in range(2):
+        world = World(
+            tmp_path / f"{number}.db",
+            PIPELINE.replace("DEV", 'notify: [{command: ["tell"]}]').replace("PROD", "trigger: manual"),
+        )
+        world.later(days=number)
+        promotion = world.bring(world.release("1"), "dev")
+        with world.store.read() as tx:
+            keys += [each.key for each in tx.notifications.of(promotion.id)]
+        world.close()
+
+    assert len(set(keys)) == 2
