@@ -20,16 +20,15 @@ from liftlock.errors import LiftlockError
 if TYPE_CHECKING:
     from dbos import DBOS, DBOSClient
 
-__all__ = ["QUEUES", "Queue", "Run", "busy", "enqueue", "launched", "pending", "purge", "requeue", "run_of", "upgrade"]
+__all__ = ["QUEUES", "Queue", "Run", "enqueue", "launched", "pending", "purge", "requeue", "run_of", "upgrade"]
 
 APPLICATION = "liftlock"
 
 APPLICATION_VERSION = "1"
 """Changes only when workflows that began under the version before must not be continued under this one."""
 
-BUSY, IDLE = 0.1, 2.0
-"""Seconds between two looks of a queue for work: while something is under way, and while nothing is. Each look costs
-some milliseconds of processor time."""
+POLLING = 0.1
+"""Seconds between two looks of a queue for work."""
 
 BUSY_TIMEOUT = 30.0
 """Seconds that a writer to SQLite waits for another, as in `liftlock.store.database`."""
@@ -185,23 +184,13 @@ def _run(status: Any) -> Run:
     )
 
 
-def busy(*, yes: bool) -> None:
-    """How often queues are looked at from now on, by every worker of this database."""
-    from dbos import DBOS
-
-    for name in QUEUES:
-        queue = DBOS.retrieve_queue(name)
-        if queue is not None:
-            queue.set_polling_interval_sec(BUSY if yes else IDLE)
-
-
 def _register_queues(at: type[DBOS] | DBOSClient) -> None:
     # Attempts mostly wait for their copies: the two never share a queue, whose places could run out.
-    at.register_queue("promotions", worker_concurrency=256, polling_interval_sec=BUSY)
+    at.register_queue("promotions", worker_concurrency=256, polling_interval_sec=POLLING)
     # Partitions are the destinations' registry hosts: one that is slow or throttles holds up nobody else.
-    at.register_queue("copy", worker_concurrency=16, partition_concurrency=8, polling_interval_sec=BUSY)
-    at.register_queue("looks", worker_concurrency=16, polling_interval_sec=BUSY)
-    at.register_queue("notify", worker_concurrency=16, polling_interval_sec=BUSY)
+    at.register_queue("copy", worker_concurrency=16, partition_concurrency=8, polling_interval_sec=POLLING)
+    at.register_queue("looks", worker_concurrency=16, polling_interval_sec=POLLING)
+    at.register_queue("notify", worker_concurrency=16, polling_interval_sec=POLLING)
 
 
 def _sqlite(url: URL) -> Engine:

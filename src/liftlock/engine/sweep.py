@@ -7,7 +7,6 @@ started anew, under the next name, after a pause that doubles.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from liftlock.engine import decisions, setup
@@ -42,15 +41,19 @@ class Sweep:
     def __call__(self) -> int:
         """Enqueue what is due and not enqueued yet; how much is due. Raises `LiftlockError` without the database."""
         now = time.monotonic()
-        self._enqueued = {name: at for name, at in self._enqueued.items() if now - at < REMEMBERED}
         self._keep_schedules()
-        count = 0
-        for due in self._due():
-            count += 1
+        self._enqueued = {name: at for name, at in self._enqueued.items() if now - at < REMEMBERED}
+        found = self._found()
+        for due in found:
             if due.name not in self._enqueued:
                 _enqueue(due)
                 self._enqueued[due.name] = now
-        return count
+        return len(found)
+
+    def due(self) -> int:
+        """How much is due. Enqueues nothing, and needs no library."""
+        self._keep_schedules()
+        return len(self._found())
 
     def _keep_schedules(self) -> None:
         """Ask for what the schedules of this worker's pipeline say; the first time, have them known."""
@@ -65,17 +68,16 @@ class Sweep:
             decisions.schedule_due(tx, pipeline, tx.now)
         self._registered = True
 
-    def _due(self) -> Iterator[_Due]:
+    def _found(self) -> list[_Due]:
         with self._shift.workplace.store.read() as tx:
             attempts = tx.promotions.under_way()
             looks = tx.promotions.due()
             notifications = tx.notifications.due()
-        for promotion, attempt in attempts:
-            yield _Due("promotions", RUN_PROMOTION, f"promo:{promotion}:{attempt}", (promotion, attempt))
-        for promotion, number in looks:
-            yield _Due("looks", LOOK, f"look:{promotion}:{number}", (promotion, number))
-        for notification, tries in notifications:
-            yield _Due("notify", DELIVER, f"notify:{notification}:{tries}", (notification, tries))
+        return [
+            *(_Due("promotions", RUN_PROMOTION, f"promo:{one}:{attempt}", (one, attempt)) for one, attempt in attempts),
+            *(_Due("looks", LOOK, f"look:{one}:{number}", (one, number)) for one, number in looks),
+            *(_Due("notify", DELIVER, f"notify:{one}:{tries}", (one, tries)) for one, tries in notifications),
+        ]
 
 
 def _enqueue(due: _Due) -> None:

@@ -33,13 +33,13 @@ __all__ = ["Worker"]
 log = logging.getLogger(__name__)
 
 SWEEP, IDLE_SWEEP = 0.2, 1.0
-"""Seconds between two sweeps: while something is under way, and while nothing is."""
+"""Seconds between two looks for due work: while the library runs, and while it does not."""
 
 WATCH = 0.5
 """Seconds between two looks at the requests to cancel; with the closing of sockets, a cancel takes less than 2."""
 
-REAP, IDLE_REAP = 1.0, 10.0
-"""Seconds between two looks for workers that died: while something is under way, and while nothing is."""
+REAP = 1.0
+"""Seconds between two looks for workers that died, while something is under way: what they were at is."""
 
 PURGE = 3600.0
 """Seconds between two looks for runs to forget."""
@@ -48,7 +48,8 @@ KEEP = dt.timedelta(days=30)
 """How long the library's account of a run is kept after its end; the ledger is the record."""
 
 CALM = 10.0
-"""Seconds without anything under way, after which it is looked for less often."""
+"""Seconds without anything under way, after which the library is ended until there is. Its looking for work costs a
+few hundredths of a core; a look at our tables, a tenth of that."""
 
 LEAVE = 10.0
 """Seconds that what runs here has to notice that the shift is over."""
@@ -79,6 +80,7 @@ class Worker:
         self._failure: BaseException | None = None
         self._shift: Shift | None = None
         self._due: int | None = None
+        self._purged = -PURGE
         self._threads: list[threading.Thread] = []
 
     @property
@@ -133,13 +135,14 @@ class Worker:
     # -- the loops, a thread each: none waits for what another does
 
     def _work(self) -> None:
-        """Shift after shift: sweep and reap, until the worker stops or its lease is lost."""
+        """Shift after shift, until the worker stops: the next one when the lease was lost."""
         while not self._stopping.is_set():
             try:
-                with _shift(self._workplace, self._queues, self._ttl) as shift:
+                with _shift(self._workplace, self._ttl) as shift:
                     self._shift = shift
-                    self._begun.set()
-                    self._serve(shift)
+                    while not self._over(shift):
+                        self._toil(shift)
+                        self._rest(shift)
             except BaseException as error:  # noqa: BLE001 - the first failure is raised where the worker was begun
                 if not self._begun.is_set():
                     self._failure = error
@@ -150,25 +153,40 @@ class Worker:
             finally:
                 self._shift = None
 
-    def _serve(self, shift: Shift) -> None:
+    def _toil(self, shift: Shift) -> None:
+        """With the library running: do what is due, until nothing has been for a while."""
         sweep, reaper = Sweep(shift), Reaper(shift)
-        busy, reaped, purged, last = True, 0.0, -PURGE, time.monotonic()
-        while not self._stopping.is_set() and not shift.over:
+        reaped, last = 0.0, time.monotonic()
+        with _library(shift, self._queues):
+            self._begun.set()
+            while not self._over(shift) and (shift.runs or time.monotonic() - last < CALM):
+                self._poked.clear()
+                with _outliving(self._stopping):
+                    if time.monotonic() - reaped >= REAP:
+                        reaped = time.monotonic()
+                        reaper()
+                    self._due = sweep()
+                    if self._due:
+                        last = time.monotonic()
+                self._poked.wait(SWEEP)
+            if time.monotonic() - self._purged >= PURGE and not self._over(shift):
+                with _outliving(self._stopping):
+                    self._purged = time.monotonic()
+                    setup.purge(dt.datetime.now(dt.UTC) - KEEP)
+
+    def _rest(self, shift: Shift) -> None:
+        """Without the library: until something is due."""
+        sweep = Sweep(shift)
+        while not self._over(shift):
             self._poked.clear()
             with _outliving(self._stopping):
-                if time.monotonic() - reaped >= (REAP if busy else IDLE_REAP):
-                    reaped = time.monotonic()
-                    reaper()
-                self._due = sweep()
-                if time.monotonic() - purged >= PURGE and not self._due:
-                    purged = time.monotonic()
-                    setup.purge(dt.datetime.now(dt.UTC) - KEEP)
+                self._due = sweep.due()
                 if self._due:
-                    last = time.monotonic()
-                if busy != (time.monotonic() - last < CALM):
-                    busy = not busy
-                    setup.busy(yes=busy)
-            self._poked.wait(SWEEP if busy else IDLE_SWEEP)
+                    return
+            self._poked.wait(IDLE_SWEEP)
+
+    def _over(self, shift: Shift) -> bool:
+        return self._stopping.is_set() or shift.over
 
     def _beat(self) -> None:
         while not self._stopping.wait(min(self._ttl / 6, 1.0)):
@@ -196,25 +214,31 @@ def _outliving(stopping: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def _shift(workplace: Workplace, queues: Sequence[Queue] | None, ttl: float) -> Iterator[Shift]:
-    """A shift under a lease of its own, with the library running under the lease's name."""
-    from liftlock.engine.workflows import at_work
-
-    url = workplace.store.engine.url
-    lease = Lease(workplace.store, _folder(url), ttl=ttl)
+def _shift(workplace: Workplace, ttl: float) -> Iterator[Shift]:
+    """A shift under a lease of its own."""
+    lease = Lease(workplace.store, _folder(workplace.store.engine.url), ttl=ttl)
     shift = Shift(workplace, lease)
     try:
         lease.take()
-        with at_work(shift), setup.launched(url, lease.id, queues):
-            log.info("worker %s", lease.id)
-            try:
-                yield shift
-            finally:
-                shift.end()
-                if not shift.drained(LEAVE):
-                    log.warning("something that runs here does not end")
+        log.info("worker %s", lease.id)
+        yield shift
     finally:
         lease.drop()
+
+
+@contextmanager
+def _library(shift: Shift, queues: Sequence[Queue] | None) -> Iterator[None]:
+    """The durable library runs under the name of the shift's lease; what runs in it ends with the block."""
+    from liftlock.engine.workflows import at_work
+
+    with at_work(shift), setup.launched(shift.workplace.store.engine.url, shift.lease.id, queues):
+        try:
+            yield
+        finally:
+            if shift.runs:
+                shift.end()
+            if not shift.drained(LEAVE):
+                log.warning("something that runs here does not end")
 
 
 def _folder(url: URL) -> str | None:
