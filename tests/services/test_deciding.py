@@ -198,6 +198,19 @@ def test_waiting_for_people_is_told_and_bounded(
     assert cell(project, "approved")[0] == "waiting"
 
 
+def test_who_has_to_approve_is_told_before_the_command_ends(
+    project: Project, folder: Path, open_images: OpenImages, released: MakeRelease
+) -> None:
+    told = "notify: [{command: {run: [touch, told]}, on: [approval-needed]}]"
+    rules = RULES.replace("approvals: {from: [leads]}", f"approvals: {{from: [leads]}}\n    {told}")
+    (folder / "liftlock.yaml").write_text(rules)
+
+    waits = promote(project, open_images, released("1"), "approved", ANNA)
+
+    assert waits.promotion.decision is Decision.WAITING
+    assert (folder / "told").exists()
+
+
 def test_who_was_not_told_is_named(
     project: Project, folder: Path, open_images: OpenImages, released: MakeRelease
 ) -> None:

@@ -133,20 +133,29 @@ class _Copying:
         return [*found, Event("progress", image, done=more, total=total)]
 
 
-def settled(tx: Transaction, promotion: Promotion) -> bool:
-    """Whether nothing happens to a promotion at once: it is over and told, or waits for what takes time or people."""
+def settled(tx: Transaction, promotion: Promotion, *, embedded: bool) -> bool:
+    """Whether nothing happens to a promotion at once: it is over and told, or waits for what takes time or people.
+
+    Where this machine alone keeps the state (``embedded``), who has to hear of the wait hears of it first: nobody else
+    would tell them until the next command.
+    """
     if promotion.over:
-        return not any(
-            each.state == "pending" and each.next_at is not None and each.next_at <= tx.now
-            for each in tx.notifications.of(promotion.id)
-        )
+        return _told(tx, promotion)
     if promotion.decision is not Decision.WAITING:
         return False
     look = tx.promotions.next_look(promotion.id)
     if look is not None and look <= tx.now:
         return False
     release = tx.releases.get(promotion.release).release
-    return not only_queued(standing(tx, release, promotion).unmet)
+    return not only_queued(standing(tx, release, promotion).unmet) and (not embedded or _told(tx, promotion))
+
+
+def _told(tx: Transaction, promotion: Promotion) -> bool:
+    """Whether there is nothing to tell right now; what could not be delivered may be tried again later."""
+    return not any(
+        each.state == "pending" and each.next_at is not None and each.next_at <= tx.now
+        for each in tx.notifications.of(promotion.id)
+    )
 
 
 def only_queued(unmet: tuple[Condition, ...]) -> bool:

@@ -209,7 +209,7 @@ class _Pursuit:
             self._follower.look(tx)
             promotion = tx.promotions.get(self._asked.promotion.id)
             self._standing = standing(tx, self._asked.release, promotion)
-            done = settled(tx, promotion) and (promotion.over or not self._wait.people)
+            done = settled(tx, promotion, embedded=self._project.embedded) and (promotion.over or not self._wait.people)
         if not done:
             self._tell_of_waiting()
         return done

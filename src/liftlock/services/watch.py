@@ -71,7 +71,10 @@ class _Watch:
                 follower.look(tx)
             followed = [each for each in mine if each.id in self._followers]
             self._found = tuple(standing(tx, self._release, each) for each in followed)
-            return all(settled(tx, each) and (each.over or not self._wait.people) for each in followed)
+            return all(
+                settled(tx, each, embedded=self._project.embedded) and (each.over or not self._wait.people)
+                for each in followed
+            )
 
     def _tell(self, stage: str) -> Callable[[Seen], None]:
         return lambda seen: self._on_seen(seen, stage)
