@@ -142,6 +142,14 @@ def test_a_build_travels_by_itself_past_gates_and_approvals_and_its_hosts_are_to
     assert digests["web"] in text
     workshop.run("ledger", "verify")
     exported = workshop.run("ledger", "export").out
+    (arrived,) = [
+        entry["data"]
+        for entry in (json.loads(line)["entry"] for line in exported.splitlines())
+        if entry["kind"] == "attempt.ended" and entry["data"]["stage"] == "prod"
+    ]
+    assert {(move["tag"], move["old"], move["new"]) for move in arrived["tags"]} == {
+        (tag, None, digest) for tag in ("42", "stable") for digest in digests.values()
+    }
     everything = text + exported + "".join(path.read_bytes().decode("latin-1") for path in _state(workshop.folder))
     for secret in ("hush-hush", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"):
         assert secret not in everything

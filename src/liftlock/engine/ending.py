@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from liftlock.engine.record import entered, shown, tell
 from liftlock.engine.weighing import advance, request, settle
@@ -91,7 +92,9 @@ def finish(
     """The attempt that is under way ends, and what follows from that happens."""
     over = tx.promotions.end(promotion.id, execution, reason)
     number = len(over.attempts)
-    data = {"attempt": number, "execution": execution.value, "reason": reason}
+    data: dict[str, Any] = {"attempt": number, "execution": execution.value, "reason": reason}
+    if execution is Execution.SUCCEEDED or over.attempts[-1].arrived_at is not None:
+        data["tags"] = _moved(tx, over)
     entered(tx, release, over, "attempt.ended", by, **data)
     shown(tx, over)
     if execution is Execution.SUCCEEDED:
@@ -107,6 +110,21 @@ def makers(published: Published) -> tuple[Actor, ...]:
     """Who asks for an automatic promotion: those who published the artifact and wrote its commit."""
     persons = dict.fromkeys(person for person in (published.published_by, published.author) if person)
     return tuple(Actor(person=person) for person in persons)
+
+
+def _moved(tx: Transaction, promotion: Promotion) -> list[dict[str, str | None]]:
+    """Which tags the last attempt moved; one that was taken over may have written some of them down twice."""
+    moves: dict[tuple[str, str], dict[str, str | None]] = {}
+    for each in tx.tag_moves.of(promotion.id, len(promotion.attempts)):
+        first = moves.get((each.destination, each.tag))
+        old = first["old"] if first else each.old and str(each.old)
+        moves[each.destination, each.tag] = {
+            "target": each.destination,
+            "tag": each.tag,
+            "old": old,
+            "new": str(each.new),
+        }
+    return list(moves.values())
 
 
 def _keeps(promotion: Promotion, notification: Notification) -> bool:
