@@ -130,7 +130,7 @@ class Always:
         None,
         True,
         Outcome.PASS,
-        Always(),
+        pytest.param(Always(), id="a gate"),
         Verdict(outcome="pass", reason="fine"),  # type: ignore[arg-type]
         Verdict(outcome=Outcome.PASS, reason=None),  # type: ignore[arg-type]
         Verdict(outcome=Outcome.PASS, reason="fine", clears_at=dt.datetime(2031, 5, 6)),  # noqa: DTZ001
