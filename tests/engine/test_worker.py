@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
+from liftlock.engine import decisions
 from liftlock.engine.worker import Worker
 from tests.engine.conftest import MakeWorks
-from tests.engine.works import Works
+from tests.engine.works import ANNA, Works
 
 TWO_STAGES = """\
 pipeline: demo
@@ -69,3 +72,33 @@ def test_what_a_worker_leaves_the_next_one_finishes(make_works: MakeWorks, datab
 
     assert works.get(promotion).state == "succeeded"
     assert [works.kinds_on_ledger().count(kind) for kind in ("attempt.started", "attempt.ended")] == [1, 1]
+
+
+@pytest.mark.parametrize(("left_at", "outcome"), [("tags", "failed"), ("journaled", "succeeded")])
+def test_who_takes_over_just_before_the_tags_asks_for_the_conditions_again(
+    make_works: MakeWorks, left_at: str, outcome: str
+) -> None:
+    """What held when a worker died need not hold days later; tags that may have begun to move are moved to the end."""
+    works = make_works(ONE_STAGE)
+    promotion = works.request(works.release("1"), "dev")
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stall(name: str) -> None:
+        if name == left_at:
+            reached.set()
+            go_on.wait()
+
+    with Worker(works.workplace(stall)) as worker:
+        assert worker.run_until(reached.is_set, seconds=30)
+        worker.stop()
+        threading.Timer(0.1, go_on.set).start()
+    with works.store.begin() as tx:
+        decisions.hold(tx, works.pipeline, "dev", ANNA, "the pump is broken")
+
+    with Worker(works.workplace()) as worker:
+        assert worker.run_until(works.over(promotion), seconds=30)
+
+    last = works.get(promotion).last
+    assert last is not None
+    assert (last.execution.value, "the pump is broken" in last.reason) == (outcome, outcome == "failed")
+    assert bool(works.tags("dev")) == (outcome == "succeeded")

@@ -16,7 +16,7 @@ from liftlock.release.ruling import decide
 from liftlock.store.artifacts import Published
 from liftlock.transfer.events import Cancel
 
-__all__ = ["look", "recheck"]
+__all__ = ["look", "recheck", "still"]
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +54,33 @@ def recheck(shift: Shift, promotion: int, attempt: int) -> Outcome:
     def checked(cancel: Cancel) -> dict[str, str]:
         shift.boundary("recheck")
         cancel.check()
-        facts, published = _facts(shift, promotion)
-        verdicts = _ask(shift, facts, published, lambda: cancel.requested or shift.over)
-        asked = replace(facts, sample=Sample(at=facts.now, verdicts=tuple(verdicts)))
-        unmet = [each for each in conditions(asked) if each.kind != "queue" and not each.met]
-        if unmet:
-            raise RefusedError("; ".join(each.reason for each in unmet))
+        _require(shift, promotion, cancel)
         shift.boundary("rechecked")
-        return {}
+        return {"worker": shift.lease.id}
 
     return tried(shift, promotion, attempt, checked)
+
+
+def still(shift: Shift, promotion: int, attempt: int, asked: Outcome, cancel: Cancel) -> None:
+    """Raise `RefusedError` when what `recheck` found does not hold any more, though no tag has begun to move.
+
+    What this worker asked itself it asked just now. Another one may have died days ago.
+    """
+    if asked["data"].get("worker") == shift.lease.id:
+        return
+    with shift.workplace.store.read() as tx:
+        begun = bool(tx.tag_moves.of(promotion, attempt))
+    if not begun:
+        _require(shift, promotion, cancel)
+
+
+def _require(shift: Shift, promotion: int, cancel: Cancel) -> None:
+    facts, published = _facts(shift, promotion)
+    verdicts = _ask(shift, facts, published, lambda: cancel.requested or shift.over)
+    asked = replace(facts, sample=Sample(at=facts.now, verdicts=tuple(verdicts)))
+    unmet = [each for each in conditions(asked) if each.kind != "queue" and not each.met]
+    if unmet:
+        raise RefusedError("; ".join(each.reason for each in unmet))
 
 
 def _facts(shift: Shift, promotion: int) -> tuple[Facts, Published]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 from dbos import DBOS
 
 from liftlock.engine import asking, attempts, copying, setup, telling
 from liftlock.engine.attempts import Outcome
 from liftlock.engine.shift import Abandoned, Shift
+from liftlock.transfer.events import Cancel
 
 __all__ = ["COPY_CONTENT", "DELIVER", "LOOK", "RUN_PROMOTION", "at_work"]
 
@@ -61,8 +62,7 @@ def run_promotion(promotion: int, attempt: int) -> None:
         if outcome is None:
             asked = DBOS.run_step({"name": "recheck"}, asking.recheck, shift, promotion, attempt)
             outcome = attempts.first_bad([asked])
-        if outcome is None:
-            outcome = DBOS.run_step({"name": "tags"}, _move, shift, promotion, attempt)
+            outcome = outcome or DBOS.run_step({"name": "tags"}, _move, shift, promotion, attempt, asked)
         total = attempts.summed([*outcomes, outcome])
         DBOS.run_step({"name": "end"}, attempts.end, shift, promotion, attempt, total)
 
@@ -123,5 +123,9 @@ def _bring(shift: Shift, promotion: int, attempt: int, home: str) -> Outcome:
     )
 
 
-def _move(shift: Shift, promotion: int, attempt: int) -> Outcome:
-    return attempts.tried(shift, promotion, attempt, lambda cancel: copying.move(shift, promotion, attempt, cancel))
+def _move(shift: Shift, promotion: int, attempt: int, asked: Outcome) -> Outcome:
+    def moved(cancel: Cancel) -> dict[str, Any]:
+        asking.still(shift, promotion, attempt, asked, cancel)
+        return copying.move(shift, promotion, attempt, cancel)
+
+    return attempts.tried(shift, promotion, attempt, moved)
