@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from liftlock.release.conditions import Condition, Facts, conditions, fresh, next_sample, passed, words
+from liftlock.release.conditions import Condition, Facts, Outcome, conditions, fresh, next_sample, passed, words
 from liftlock.release.durations import written
 from liftlock.release.promotion import Decision, Promotion
 from liftlock.release.stage import Queue, Stage
@@ -38,7 +38,7 @@ class Ruling:
 
 
 def refusal(facts: Facts) -> Condition | None:
-    """Why a request, just made, is refused at once; None when it may wait for the rest of its conditions."""
+    """Why a request, just made or not made yet, is refused at once; None when it may wait for its conditions."""
     stage = facts.release.pipeline.stage(facts.stage)
     for each in conditions(facts):
         if each.kind == "after" and not each.met:
@@ -50,7 +50,7 @@ def refusal(facts: Facts) -> Condition | None:
             return Condition(
                 kind="queue",
                 name="",
-                outcome=each.outcome,
+                outcome=Outcome.FAIL,
                 reason=reason,
                 clears_by=f"promotion {first.id}",
             )

@@ -26,6 +26,7 @@ def approve(project: Project, text: str, stage: str, by: Actor, *, approved: boo
     Raises `NotFound` when nobody has asked for it, `RefusedError` when the time for approvals is over, and what
     `liftlock.engine.decisions.approve` raises.
     """
+    _require_text(comment)
     with project.home.store.begin() as tx:
         release, promotion = _asked(tx, project, text, stage)
         found = standing(tx, release, decisions.approve(tx, promotion.id, by, approved=approved, comment=comment))
@@ -39,6 +40,7 @@ def approve(project: Project, text: str, stage: str, by: Actor, *, approved: boo
 
 def override(project: Project, text: str, stage: str, by: Actor, reason: str) -> Standing:
     """A person takes it on themselves that the conditions do not hold; raises as `approve`."""
+    _require_text(reason)
     with project.home.store.begin() as tx:
         release, promotion = _asked(tx, project, text, stage)
         return standing(tx, release, decisions.override(tx, promotion.id, by, reason))
@@ -47,6 +49,7 @@ def override(project: Project, text: str, stage: str, by: Actor, reason: str) ->
 def hold(project: Project, stage: str, by: Actor, reason: str) -> Hold:
     """Stop a stage (empty: every stage); raises `NotFound` for an unknown one."""
     _known(project, stage)
+    _require_text(reason)
     with project.home.store.begin() as tx:
         return decisions.hold(tx, project.pipeline, stage, by, reason)
 
@@ -139,3 +142,11 @@ def _asked(tx: Transaction, project: Project, text: str, stage: str) -> tuple[Re
 def _known(project: Project, stage: str) -> None:
     if stage:
         project.pipeline.stage(stage)
+
+
+def _require_text(said: str) -> None:
+    # A byte of an argument that is no UTF-8 comes as half a character, which is not in any text.
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        raise UsageError("what was said is no text: it holds a byte that is no UTF-8", hint="write it anew") from None

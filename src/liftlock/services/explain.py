@@ -9,6 +9,7 @@ from liftlock.engine import decisions
 from liftlock.release.conditions import Condition, Facts, Outcome, Sample, conditions
 from liftlock.release.promotion import Promotion
 from liftlock.release.release import Release
+from liftlock.release.ruling import refusal
 from liftlock.services.project import Project
 
 __all__ = ["Explanation", "explain", "explained"]
@@ -64,7 +65,11 @@ def explained(project: Project, release: Release, stage: str) -> Explanation:
         published = tx.artifacts.get(release.artifact.id)
     if release.pipeline.stage(stage).gates and facts.sample is None:
         facts = replace(facts, sample=_asked_now(project, facts, published.author, published.published_by))
-    return Explanation(release=release, stage=stage, promotion=facts.promotion, conditions=conditions(facts))
+    found = conditions(facts)
+    refused = refusal(facts) if facts.promotion is None else None
+    if refused is not None:
+        found = tuple(refused if each.kind == refused.kind else each for each in found)
+    return Explanation(release=release, stage=stage, promotion=facts.promotion, conditions=found)
 
 
 def _asked_now(project: Project, facts: Facts, author: str, publisher: str) -> Sample:
