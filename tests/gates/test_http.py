@@ -201,6 +201,7 @@ def test_nobody_there_waits(server: Receiver) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"url": "ftp://checks.example/ready"}, "it is no http or https URL"),
         ({"pass": "status = 200"}, "it is not an expression"),
         ({"fail-when": "stauts >= 500"}, "there is no 'stauts'"),
         ({"method": "DELETE"}, "'GET' or 'POST'"),

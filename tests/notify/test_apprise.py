@@ -25,16 +25,17 @@ def receiver() -> Iterator[Receiver]:
         yield running
 
 
-def send(urls: Any, message: Message | None = None, folder: Path | None = None, **options: Any) -> None:
-    given = AppriseOptions.model_validate({"urls": urls, **options})
-    environment = {name: os.environ[name] for name in ("PATH", "HOME")}
+def send(*urls: str, message: Message | None = None, folder: Path | None = None, **options: Any) -> None:
+    secrets = {f"URL_{number}": url for number, url in enumerate(urls)}
+    given = AppriseOptions.model_validate({"urls": [f"env:{name}" for name in secrets], **options})
+    environment = {name: os.environ[name] for name in ("PATH", "HOME")} | secrets
     Apprise().send(message or sample(), given, Tools(folder=folder or Path(), environment=environment))
 
 
 def test_a_chat_gets_words(receiver: Receiver, tmp_path: Path) -> None:
     # What lies in the pipeline file's folder is not imported.
     (tmp_path / "apprise.py").write_text("raise SystemExit('not mine')\n")
-    send(f"json://{receiver.host}/s3cret", sample("approval-needed"), folder=tmp_path)
+    send(f"json://{receiver.host}/s3cret", message=sample("approval-needed"), folder=tmp_path)
 
     said = receiver.requests[0].json()
     assert said["title"] == "shop: 42 needs approval for prod"
@@ -57,7 +58,8 @@ def test_a_chat_gets_words(receiver: Receiver, tmp_path: Path) -> None:
 
 def test_a_mail(receiver: Receiver) -> None:
     with MailServer() as server:
-        send(f"mailto://{server.host}?from=liftlock@example.org&to=team@example.org&mode=insecure", sample("failure"))
+        address = f"mailto://{server.host}?from=liftlock@example.org&to=team@example.org&mode=insecure"
+        send(address, message=sample("failure"))
 
         (mail,) = server.mails
     assert mail["Subject"] == "shop: 42 did not get into prod"
@@ -70,7 +72,7 @@ def test_a_mail(receiver: Receiver) -> None:
 
 def test_own_words_to_every_service(receiver: Receiver) -> None:
     urls = [f"json://{receiver.host}/one", f"json://{receiver.host}/two"]
-    send(urls, title="{pipeline}/{stage}", body="{release}: {state} {occasion} #{promotion}")
+    send(*urls, title="{pipeline}/{stage}", body="{release}: {state} {occasion} #{promotion}")
 
     assert [request.path for request in receiver.requests] == ["/one", "/two"]
     for request in receiver.requests:
@@ -82,7 +84,7 @@ def test_a_service_that_does_not_take_it_is_tried_again(receiver: Receiver) -> N
     receiver.next(Reply(), Reply(500))
 
     with pytest.raises(TransportError, match=r"could not deliver it through json$") as caught:
-        send([f"json://{receiver.host}/one", f"json://me:s3cret@{receiver.host}/s3cret"])
+        send(f"json://{receiver.host}/one", f"json://me:s3cret@{receiver.host}/s3cret")
 
     assert caught.value.temporary
     assert "s3cret" not in str(caught.value)
@@ -100,7 +102,7 @@ def test_mail_that_is_refused_is_tried_again() -> None:
 
 def test_what_is_no_url_is_final_and_nothing_is_sent(receiver: Receiver) -> None:
     with pytest.raises(ConfigError, match="does not understand the URL number 2 of 2") as caught:
-        send([f"json://{receiver.host}/one", "s3cret://nowhere"])
+        send(f"json://{receiver.host}/one", "s3cret://nowhere")
 
     assert "s3cret" not in str(caught.value)
     assert receiver.requests == []
@@ -117,7 +119,7 @@ def test_a_service_that_hangs_is_left_at_the_deadline(receiver: Receiver) -> Non
 
 def test_a_name_that_nobody_knows() -> None:
     with pytest.raises(ValidationError, match=r"\{nothing\} has no value here"):
-        AppriseOptions.model_validate({"urls": "json://x", "title": "{nothing}"})
+        AppriseOptions.model_validate({"urls": "env:CHAT", "title": "{nothing}"})
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,8 @@ def test_a_lone_value_is_enough(text: str, kind: str, options: dict[str, object]
         ("webhook: {url: env:U, retries: 3}", "'retries' is not a key"),
         ("registry-push: {url: env:U, format: quay}", "should be acr, docker-hub or distribution"),
         ("command: {run: []}", "run is empty"),
+        ("apprise: slack://T1/B2/hunter2", "urls is a secret, written out"),
+        ("apprise: [env:U, slack://T1/B2/hunter2]", "is a secret, written out"),
         ("apprise: {urls: env:U, body: '{nothing}'}", "{nothing} has no value here"),
         (f"git: {{repository: git.example/x, {UPDATES}}}", "the repository's URL cannot be used"),
         (f"git: {{repository: file:///srv/x.git, {UPDATES}}}", "file: begins a secret reference"),

@@ -12,6 +12,7 @@ from liftlock.gates.base import Question
 from liftlock.gates.expressions import AnswerExpression, holds, values
 from liftlock.gates.options import Timeout
 from liftlock.kinds.http import Answer, Call, call
+from liftlock.kinds.options import WebUrl
 from liftlock.kinds.tools import Tools
 from liftlock.pipeline.kinds import Options, SecretText
 from liftlock.release.conditions import Outcome, Verdict
@@ -26,7 +27,7 @@ class HttpOptions(Options):
     model_config = ConfigDict(populate_by_name=False)
     shorthand: ClassVar[str] = "url"
 
-    url: SecretText = Field(description="Whom to ask, over http or https. Redirects are not followed.")
+    url: WebUrl = Field(description="Whom to ask, over http or https. Redirects are not followed.")
     method: Literal["GET", "POST"] = Field(default="GET", description="How to ask.")
     headers: dict[str, SecretText] = Field(default={}, description="Header fields, such as Authorization: env:TOKEN.")
     body: SecretText | None = Field(

@@ -20,7 +20,7 @@ from liftlock.notify import text
 from liftlock.notify.base import Message
 from liftlock.notify.fill import Fillable, fill
 from liftlock.notify.options import Timeout
-from liftlock.pipeline.kinds import Options, SecretText
+from liftlock.pipeline.kinds import Options, SecretReference
 from liftlock.release.durations import seconds
 
 __all__ = ["Apprise", "AppriseOptions"]
@@ -35,8 +35,8 @@ class AppriseOptions(Options):
 
     shorthand = "urls"
 
-    urls: SecretText | Annotated[list[SecretText], Field(min_length=1)] = Field(
-        description="One or more apprise URLs (https://github.com/caronc/apprise/wiki)."
+    urls: SecretReference | Annotated[list[SecretReference], Field(min_length=1)] = Field(
+        description="One or more apprise URLs (https://github.com/caronc/apprise/wiki); most hold a password."
     )
     title: _Text = Field(default="{title}", description=f"The title. May have {', '.join(f'{{{n}}}' for n in _NAMES)}.")
     body: _Text = Field(default="{body}", description="The text, with the same variables.")

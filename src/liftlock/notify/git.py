@@ -19,11 +19,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from liftlock.auth.secret import Secret
 from liftlock.errors import ConfigError, TransportError, UsageError
+from liftlock.kinds.options import is_reference
 from liftlock.kinds.tools import Tools
 from liftlock.notify.base import Message
 from liftlock.notify.fill import Fillable, fill
 from liftlock.notify.git_remote import Blob, Branch, remote
-from liftlock.notify.options import Timeout, is_reference
+from liftlock.notify.options import Timeout
 from liftlock.notify.pushed import pushed
 from liftlock.notify.yaml_path import Match, parse_path
 from liftlock.pipeline.kinds import Options, SecretReference, SecretText

@@ -18,9 +18,10 @@ from pydantic import Field
 from liftlock import __version__
 from liftlock.auth.secret import Secret
 from liftlock.errors import ConfigError
+from liftlock.kinds.options import WebUrl
 from liftlock.kinds.tools import Tools
 from liftlock.notify.base import Message
-from liftlock.notify.options import Timeout, WebUrl
+from liftlock.notify.options import Timeout
 from liftlock.notify.pushed import pushed
 from liftlock.oci.reference import Reference
 from liftlock.pipeline.kinds import Options

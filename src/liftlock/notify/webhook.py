@@ -18,9 +18,10 @@ from pydantic import Field
 
 from liftlock.auth.secret import Secret
 from liftlock.errors import ConfigError
+from liftlock.kinds.options import WebUrl
 from liftlock.kinds.tools import Tools
 from liftlock.notify.base import Message
-from liftlock.notify.options import Timeout, WebUrl
+from liftlock.notify.options import Timeout
 from liftlock.pipeline.kinds import Options, SecretReference, SecretText
 from liftlock.release.durations import seconds
 

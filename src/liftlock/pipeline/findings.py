@@ -38,7 +38,7 @@ def explained(document: Document, found: ValidationError, base: Place = (), owne
     there = [one for one in found.errors() if one["type"] != "missing"] or found.errors()
     placed = [(_place(document, one, base), one) for one in there]
     # Of the choices of a union, that which came furthest is the one that was meant.
-    placed.sort(key=lambda each: -len(each[0]))
+    placed.sort(key=lambda each: (-len(each[0]), -len(each[1]["loc"])))
     return min((_one(document, *each, base, owner) for each in placed), key=lambda error: error.line)
 
 
