@@ -315,6 +315,15 @@ def test_a_variable_without_a_value_in_what_starts_by_itself_is_doubted() -> Non
     assert list(doubts(read(text.replace("trigger: on-publish", "trigger: manual")))) == []
 
 
+def test_two_stages_that_move_the_same_tag_are_doubted() -> None:
+    """Who may promote to the one would bring an image to the other, past all of its rules."""
+    text = changed("to: prod.example/{image}", 'to: ["eu-2.example/{image}", "prod.example/{image}"]')
+
+    (found,) = doubts(read(text))
+    assert found.place == ("stages", 3, "tags", 0)
+    assert "'eu' and 'prod' move the same tag, eu-2.example/{image}:{build}" in found.message
+
+
 def test_a_pinned_source_that_is_not_stored_is_doubted() -> None:
     text = "pipeline: a\nimages: [w]\nsource: x.example/w:1\nstages: [{name: d, to: 'x/{image}', tags: [t]}]\n"
 

@@ -247,6 +247,8 @@ class TestTamperedDatabase:
             ("DELETE FROM ll_ledger WHERE number = 3", 3),
             ("DELETE FROM ll_ledger", 1),
             ("UPDATE ll_ledger SET number = number + 1 WHERE number = 3", 3),
+            ("INSERT INTO ll_ledger SELECT pipeline, 0, entry, digest FROM ll_ledger WHERE number = 1", 1),
+            ("INSERT INTO ll_ledger SELECT pipeline, -7, entry, digest FROM ll_ledger WHERE number = 1", 1),
             ("UPDATE ll_ledger SET pipeline = 'other' WHERE number = 2", 2),
             ("DELETE FROM ll_ledger_heads", 1),
             ("UPDATE ll_ledger_heads SET number = 2", 3),

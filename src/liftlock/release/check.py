@@ -54,6 +54,22 @@ def doubts(pipeline: Pipeline) -> Iterator[Flaw]:
         )
     for position, stage in enumerate(pipeline.stages):
         yield from doubts_of_rules(pipeline, stage, ("stages", position))
+    yield from _shared_tags(pipeline)
+
+
+def _shared_tags(pipeline: Pipeline) -> Iterator[Flaw]:
+    moved: dict[str, str] = {}
+    for position, stage in enumerate(pipeline.stages):
+        for number, tag in enumerate(stage.tags):
+            for name in sorted({f"{to.text}:{tag.text}" for to in stage.to}):
+                first = moved.setdefault(name, stage.name)
+                if first != stage.name:
+                    yield Flaw(
+                        ("stages", position, "tags", number),
+                        f"the stages {first!r} and {stage.name!r} move the same tag, {name}: what goes to one is in "
+                        "both, whatever the other asks for",
+                        "give each stage a place or a tag of its own",
+                    )
 
 
 def variable_flaw(name: str, value: str) -> tuple[str, str] | None:

@@ -68,14 +68,16 @@ class Ledger:
         ).one_or_none()
         return None if row is None else Head(row.number, row.digest)
 
-    def entries(self, pipeline: str, after: int = 0) -> Generator[Entry]:
+    def entries(self, pipeline: str, after: int | None = None) -> Generator[Entry]:
         """Every entry as it is there, the oldest first; those after a number, where one is given."""
         c = t.ledger.c
         columns: list[ColumnElement[Any]] = [c.number, c.entry, c.digest]
         if not on_postgresql(self._connection):
             # SQLite keeps whatever is put there, also what is no text and no number: that is found, too.
             columns = [cast(column, LargeBinary) for column in columns]
-        query = select(*columns).where(c.pipeline == pipeline, c.number > after).order_by(c.number)
+        query = select(*columns).where(c.pipeline == pipeline).order_by(c.number)
+        if after is not None:
+            query = query.where(c.number > after)
         with self._connection.execute(query, execution_options={"yield_per": 1000}) as rows:
             for number, entry, digest in rows:
                 yield Entry(_number(number), _text(entry), _text(digest))
