@@ -6,6 +6,7 @@ started anew, under the next name, after a pause that doubles.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import NamedTuple
 
@@ -13,14 +14,21 @@ from liftlock.engine import decisions, setup
 from liftlock.engine.setup import Queue
 from liftlock.engine.shift import Shift
 from liftlock.engine.workflows import DELIVER, LOOK, RUN_PROMOTION
+from liftlock.errors import LiftlockError, StateUnavailable
 
 __all__ = ["Sweep"]
+
+log = logging.getLogger(__name__)
 
 AGAIN = (1.0, 300.0)
 """Seconds until a run that came to grief is started anew: the first time, and at most."""
 
 REMEMBERED = 5.0
 """Seconds for which what was enqueued is not looked up again."""
+
+
+UNKEPT = 60.0
+"""Seconds until schedules that could not be kept are looked at again."""
 
 
 class _Due(NamedTuple):
@@ -37,11 +45,12 @@ class Sweep:
         self._shift = shift
         self._enqueued: dict[str, float] = {}
         self._registered = False
+        self._unkept_until = 0.0
 
     def __call__(self) -> int:
         """Enqueue what is due and not enqueued yet; how much is due. Raises `LiftlockError` without the database."""
         now = time.monotonic()
-        self._keep_schedules()
+        self._try_schedules()
         self._enqueued = {name: at for name, at in self._enqueued.items() if now - at < REMEMBERED}
         found = self._found()
         for due in found:
@@ -52,8 +61,21 @@ class Sweep:
 
     def due(self) -> int:
         """How much is due. Enqueues nothing, and needs no library."""
-        self._keep_schedules()
+        self._try_schedules()
         return len(self._found())
+
+    def _try_schedules(self) -> None:
+        """Keep the schedules; what comes to grief there (a snapshot of a newer version, say) holds up nothing else."""
+        if time.monotonic() < self._unkept_until:
+            return
+        try:
+            self._keep_schedules()
+        except StateUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest is still to be done
+            self._unkept_until = time.monotonic() + UNKEPT
+            said = error if isinstance(error, LiftlockError) else f"a mistake in liftlock: {type(error).__name__}"
+            log.warning("schedules are not kept: %s", said)
 
     def _keep_schedules(self) -> None:
         """Ask for what the schedules of this worker's pipeline say; the first time, have them known."""

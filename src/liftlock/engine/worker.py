@@ -191,7 +191,7 @@ class Worker:
     def _beat(self) -> None:
         while not self._stopping.wait(min(self._ttl / 6, 1.0)):
             if shift := self._shift:
-                with _outliving(self._stopping):
+                with _outliving(self._stopping, (Exception,)):  # whatever it is: a lease that nobody renews is lost
                     shift.lease.beat()
                 if shift.lease.lost:
                     shift.end()
@@ -200,16 +200,17 @@ class Worker:
     def _watch(self) -> None:
         while not self._stopping.wait(WATCH):
             if shift := self._shift:
-                with _outliving(self._stopping):
+                with _outliving(self._stopping, (Exception,)):  # and what nobody watches, nobody can cancel
                     shift.watch()
 
 
 @contextmanager
-def _outliving(stopping: threading.Event) -> Iterator[None]:
+def _outliving(stopping: threading.Event, kinds: tuple[type[Exception], ...] = _PASSING) -> Iterator[None]:
     try:
         yield
-    except _PASSING as error:
-        log.warning("%s", error)
+    except kinds as error:
+        # What an error of others says may hold anything.
+        log.warning("%s", error if isinstance(error, _PASSING) else f"a mistake in liftlock: {type(error).__name__}")
         stopping.wait(AGAIN)
 
 
