@@ -58,6 +58,23 @@ class TestAfterANewerOneCame:
             world.do(decisions.retry, broken.id, actor("ann"))
 
 
+def test_approvals_are_not_good_for_ever(make_world: MakeWorld) -> None:
+    world = make_world("approvals: {from: [managers], expires: 1d}")
+    release = world.release("1")
+    world.bring(release, "dev")
+    promotion = world.approve(world.ask(release, "prod"), "ann")
+    world.carry_out(promotion, Execution.ERRORED, "the registry was gone")
+    world.later(hours=23)
+    world.carry_out(world.do(decisions.retry, promotion.id, actor("ann")), Execution.ERRORED, "still gone")
+    world.later(hours=1)
+
+    with pytest.raises(Conflict, match="too old"):
+        world.do(decisions.retry, promotion.id, actor("ann"))
+
+    again = world.ask(release, "prod")
+    assert (again.id == promotion.id, again.state) == (False, "waiting")
+
+
 def test_what_was_asked_for_anew_is_not_tried_again_beside_it(make_world: MakeWorld) -> None:
     world = make_world()
     release = world.release("1")

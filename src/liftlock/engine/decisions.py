@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from liftlock.engine.ending import ended, finish, makers, started, told, untold
 from liftlock.engine.facts import facts, gathered
 from liftlock.engine.record import entered
-from liftlock.engine.weighing import advance, conclude, overtaken, request, settle, step_aside, try_again, weigh
+from liftlock.engine.weighing import (
+    advance,
+    conclude,
+    outlived,
+    overtaken,
+    request,
+    settle,
+    step_aside,
+    try_again,
+    weigh,
+)
 from liftlock.errors import Conflict, NotFound, RefusedError, UsageError
 from liftlock.release.conditions import approvers
 from liftlock.release.people import Actor, Hold, binding
@@ -186,7 +196,8 @@ def schedule_due(tx: Transaction, pipeline: Pipeline, now: dt.datetime) -> list[
 def retry(tx: Transaction, promotion: int, by: Actor) -> Promotion:
     """A new attempt of a promotion that was admitted and did not succeed.
 
-    Raises `Conflict` otherwise, while another promotion is under way in the stage, and where another has come since.
+    Raises `Conflict` otherwise, while another promotion is under way in the stage, where another has come since, and
+    when its approvals are too old.
     """
     found = tx.promotions.lock(promotion)
     if not found.over or found.last is None or found.last.execution is Execution.SUCCEEDED:
@@ -200,12 +211,15 @@ def retry(tx: Transaction, promotion: int, by: Actor) -> Promotion:
         raise Conflict(
             f"release {release.name} was asked for anew since, by promotion {newest.id}", hint="see: liftlock status"
         )
+    anew = f"ask for it anew: liftlock promote {release.name} --to {found.stage}"
     if (since := overtaken(tx, found)) is not None:
         there = tx.releases.get(since.release).release
         raise Conflict(
             f"release {there.name} has come to {found.stage!r} since: promotion {promotion} would take the stage back",
-            hint=f"if that is meant, ask for it anew: liftlock promote {release.name} --to {found.stage}",
+            hint=f"if that is meant, {anew}",
         )
+    if outlived(tx, release, found):
+        raise Conflict(f"the approvals of promotion {promotion} are too old to try it again", hint=anew)
     return try_again(tx, release, found, by)
 
 

@@ -15,7 +15,7 @@ from liftlock.release.ruling import Ruling, decide, refusal
 from liftlock.release.stage import Queue, Trigger
 from liftlock.store.store import Transaction
 
-__all__ = ["advance", "conclude", "overtaken", "request", "settle", "step_aside", "try_again", "weigh"]
+__all__ = ["advance", "conclude", "outlived", "overtaken", "request", "settle", "step_aside", "try_again", "weigh"]
 
 
 def request(
@@ -167,12 +167,20 @@ def overtaken(tx: Transaction, promotion: Promotion) -> Promotion | None:
     return here if (here.arrived.order or 0) > (last.order or 0) else None
 
 
+def outlived(tx: Transaction, release: Release, promotion: Promotion) -> bool:
+    """Whether its admission is older than what approvals may be of age in its stage: they are not good for ever."""
+    rule = release.pipeline.stage(promotion.stage).approvals
+    if rule is None or promotion.decided_at is None:
+        return False
+    return (tx.now - promotion.decided_at).total_seconds() >= rule.expires
+
+
 def _may_try_again(tx: Transaction, release: Release, promotion: Promotion, mine: Sequence[Promotion]) -> bool:
     """Whether it was admitted, did not succeed, and could go right now; its gates are asked again before the tags."""
     last = promotion.last
     if promotion.decision is not Decision.ADMITTED or last is None or last.execution is Execution.SUCCEEDED:
         return False
-    if overtaken(tx, promotion) is not None:
+    if overtaken(tx, promotion) is not None or outlived(tx, release, promotion):
         return False
     found = conditions(gathered(tx, release, promotion.stage, promotion, mine=mine))
     return all(each.met for each in found if each.kind != "gate")
