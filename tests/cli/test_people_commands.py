@@ -148,3 +148,14 @@ def test_publishing_carries_on_by_itself(tmp_path: Path, builds: dict[str, Image
     assert "  prod  waiting    0 of 1 approvals" in done.out
     assert "none of leads may still approve" in done.out, "anna published it, and ben wrote its commit"
     assert again.out.splitlines()[-1].startswith("release  42")
+
+
+def test_who_reads_json_gets_nothing_but_errors_beside_it(tmp_path: Path, builds: dict[str, Image]) -> None:
+    told = 'notify: [{command: {run: ["sh", "-c", "exit 1"]}}]'
+    made = Workshop(tmp_path / "untold", PIPELINE.replace("tags: [latest]}", f"tags: [latest], {told}}}", 1))
+    made.release("42", web=f"oci:{builds['42'].layout}:v")
+
+    done = made.run("promote", "42", "--to", "dev", "-o", "json")
+
+    assert [each.split(" was")[0] for each in done.json()["untold"]] == ["command"]
+    assert done.err == ""

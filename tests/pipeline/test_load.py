@@ -199,6 +199,13 @@ def test_a_yaml_bomb_is_refused_before_it_grows() -> None:
         load("\n".join(layers))
 
 
+def test_braces_in_a_list_on_one_line_want_quotes() -> None:
+    said = wrong("to: oci:stages/test", "to: [registry.example/{image}, oci:stages/test]")
+
+    assert "it is not YAML" in said.message
+    assert "in quotes" in said.hint
+
+
 def test_a_file_is_read_and_named_in_its_errors(tmp_path: Path) -> None:
     file = tmp_path / "liftlock.yaml"
     file.write_text("\ufeff" + GOOD, encoding="utf-8")

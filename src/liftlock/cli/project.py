@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -92,6 +93,9 @@ def opened(invocation: Invocation, file: str | None) -> Iterator[tuple[Project, 
     """The project of a file, and a session that talks to registries as its pipeline says."""
     from liftlock.services.project import Project
 
+    if invocation.output != "text":
+        # Who reads JSON expects nothing but errors on stderr; logging would write warnings there by itself.
+        logging.getLogger("liftlock").addHandler(logging.NullHandler())
     with Project(file) as project, invocation.session(**_registries(project)) as session:
         yield project, session
 

@@ -72,7 +72,9 @@ def parse(data: bytes, path: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"it is not YAML: {said}", path=path, line=mark.line + 1 if mark else 0) from None
+        # The commonest slip: in a list or mapping on one line, braces and colons begin something of their own.
+        hint = "text with braces or a colon at its end goes in quotes there" if "flow" in said else ""
+        raise ConfigError(f"it is not YAML: {said}", path=path, line=mark.line + 1 if mark else 0, hint=hint) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(f"it is not YAML: {error.reason}", path=path, line=line) from None
