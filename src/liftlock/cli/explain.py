@@ -55,7 +55,7 @@ def _show(invocation: Invocation, found: Explanation) -> None:
     said = {
         "pass": "every condition is met",
         "wait": "it has to wait",
-        "fail": "it may not go there, and waiting does not help",
+        "fail": "it may not go there, and waiting alone does not help",
     }[found.outcome.value]
     fields(
         [
