@@ -182,6 +182,7 @@ def test_what_is_not_there_is_not_found(workshop: Workshop, source: str) -> None
     assert "there is no artifact '9'" in workshop.fails(5, "release", "create", "9")
     assert "there is no release '9'" in workshop.fails(5, "promote", "9", "--to", "dev")
     workshop.run("artifact", "publish", source, "--build", "42")
+    assert "liftlock release create ARTIFACT" in workshop.fails(5, "promote", "42", "--to", "dev")
     workshop.run("release", "create", "42")
     assert "no stage 'prd'" in workshop.fails(5, "promote", "42", "--to", "prd")
     assert "did you mean 'prod'?" in workshop.fails(5, "promote", "42", "--to", "prd")

@@ -84,10 +84,11 @@ def choose(text: str, releases: Iterable[Release]) -> Release:
     """
     found = {release.id: release for release in releases if _names(text, release)}
     if not found:
-        raise NotFound(f"there is no release {text!r}", hint="see: liftlock release list")
+        hint = "see: liftlock release list; one is made of what was published with: liftlock release create ARTIFACT"
+        raise NotFound(f"there is no release {text!r}", hint=hint)
     if len(found) > 1:
         listed = ", ".join(f"{each.id.short} (build {each.artifact.build or 'none'})" for each in found.values())
-        raise UsageError(f"{text!r} names {len(found)} releases: {listed}", hint="use the beginning of the one's id")
+        raise UsageError(f"{text!r} names {len(found)} releases: {listed}", hint="use the beginning of its id")
     return next(iter(found.values()))
 
 
