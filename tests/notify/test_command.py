@@ -15,9 +15,10 @@ from liftlock.notify.command import Command, CommandOptions
 from liftlock.notify.testing import sample
 
 
-def send(folder: Path, script: str, timeout: str = "30s") -> None:
-    options = CommandOptions.model_validate({"run": [sys.executable, "-c", script], "timeout": timeout})
-    tools = Tools(folder=folder, environment={"PATH": os.environ["PATH"], "MINE": "kept"})
+def send(folder: Path, script: str, timeout: str = "30s", **env: str) -> None:
+    options = CommandOptions.model_validate({"run": [sys.executable, "-c", script], "timeout": timeout, "env": env})
+    given = {"PATH": os.environ["PATH"], "HOME": "/home/worker", "OURS": "t0k3n", "LIFTLOCK_DATABASE_URL": "sqlite://"}
+    tools = Tools(folder=folder, environment=given)
     Command().send(sample(), options, tools)
 
 
@@ -25,12 +26,18 @@ def test_what_it_is_given(tmp_path: Path) -> None:
     send(
         tmp_path,
         "import json, os, sys; said = json.load(sys.stdin);json.dump([said, dict(os.environ)], open('out.json', 'w'))",
+        MODE="loud",
+        TOKEN="env:OURS",
     )
 
     said, environment = json.loads((tmp_path / "out.json").read_text())
     assert said == sample().to_json()
-    given = {name: value for name, value in environment.items() if name.startswith(("LIFTLOCK_", "MINE"))}
-    assert given == {
+    environment.pop("LC_CTYPE", None)  # Python's own
+    assert environment == {
+        "PATH": os.environ["PATH"],
+        "HOME": "/home/worker",
+        "MODE": "loud",
+        "TOKEN": "t0k3n",
         "LIFTLOCK_OCCASION": "success",
         "LIFTLOCK_KEY": sample().key,
         "LIFTLOCK_PIPELINE": "shop",
@@ -38,8 +45,12 @@ def test_what_it_is_given(tmp_path: Path) -> None:
         "LIFTLOCK_RELEASE": "42",
         "LIFTLOCK_PROMOTION": "17",
         "LIFTLOCK_STATE": "succeeded",
-        "MINE": "kept",
     }
+
+
+def test_a_name_that_cannot_name_a_variable() -> None:
+    with pytest.raises(ValueError, match="'A-B' cannot name a variable"):
+        CommandOptions.model_validate({"run": ["true"], "env": {"A-B": "x"}})
 
 
 @pytest.mark.parametrize(("status", "temporary"), [(75, True), (1, False), (2, False)])

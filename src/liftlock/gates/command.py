@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from liftlock.gates.base import Question
 from liftlock.gates.options import Timeout
-from liftlock.kinds.process import run
+from liftlock.kinds.options import Variables
+from liftlock.kinds.process import run, surroundings
 from liftlock.kinds.tools import Tools
-from liftlock.pipeline.kinds import Options, SecretText
+from liftlock.pipeline.kinds import Options
 from liftlock.release.conditions import Outcome, Verdict
 from liftlock.release.durations import seconds
 
@@ -21,16 +20,6 @@ __all__ = ["Command", "CommandOptions"]
 
 WAIT = 8
 """The exit status for "not yet", as Liftlock's own commands have it."""
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_PASSED_ON = ("PATH", "HOME")
-
-
-def _named(variables: dict[str, str]) -> dict[str, str]:
-    for name in variables:
-        if not _VARIABLE.match(name):
-            raise ValueError(f"{name!r} cannot name a variable: write letters, digits and '_'")
-    return variables
 
 
 class CommandOptions(Options):
@@ -42,9 +31,7 @@ class CommandOptions(Options):
         description="The program and its arguments; there is no shell. A relative path starts from this file's folder.",
         examples=[["./check.sh", "--strict"]],
     )
-    env: Annotated[dict[str, SecretText], AfterValidator(_named)] = Field(
-        default={}, description="Variables that the program gets beside PATH, HOME and LIFTLOCK_*."
-    )
+    env: Variables = Field(default={}, description="Variables that the program gets beside PATH, HOME and LIFTLOCK_*.")
     timeout: Timeout = Field(default="1m", description="How long it may run; then it is ended with all it started.")
 
 
@@ -60,18 +47,16 @@ class Command:
             tools,
             timeout=seconds(options.timeout),
             stdin=json.dumps(question.to_json()).encode(),
-            environment=_environment(question, options, tools),
+            environment=surroundings(tools, options.env, _variables(question)),
         )
         outcome = {0: Outcome.PASS, WAIT: Outcome.WAIT}.get(done.status, Outcome.FAIL)
         said = _last_line(done.output) or ("" if outcome is Outcome.PASS else _last_line(done.errors))
         return Verdict(outcome=outcome, reason=said or f"{options.run[0]} {_ended(done.status)}")
 
 
-def _environment(question: Question, options: CommandOptions, tools: Tools) -> Mapping[str, str]:
+def _variables(question: Question) -> dict[str, str]:
     artifact = question.release.artifact
     return {
-        **{name: tools.environment[name] for name in _PASSED_ON if name in tools.environment},
-        **{name: tools.secret(value).reveal() for name, value in options.env.items()},
         "LIFTLOCK_PIPELINE": question.release.pipeline.name,
         "LIFTLOCK_STAGE": question.stage,
         "LIFTLOCK_RELEASE": str(question.release.id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -10,7 +11,9 @@ from liftlock.errors import TransportError
 from liftlock.pipeline.kinds import SecretText
 from liftlock.transport.urls import split_url
 
-__all__ = ["WebUrl", "is_reference"]
+__all__ = ["Variables", "WebUrl", "is_reference"]
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def is_reference(text: str) -> bool:
@@ -29,3 +32,14 @@ def _a_web_url(text: str) -> str:
 
 WebUrl = Annotated[SecretText, AfterValidator(_a_web_url)]
 """An ``http`` or ``https`` URL, or a reference to one."""
+
+
+def _named(variables: dict[str, str]) -> dict[str, str]:
+    for name in variables:
+        if not _VARIABLE.match(name):
+            raise ValueError(f"{name!r} cannot name a variable: write letters, digits and '_'")
+    return variables
+
+
+Variables = Annotated[dict[str, SecretText], AfterValidator(_named)]
+"""Environment variables for a program; their values may be secret references."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from liftlock.errors import Cancelled, ConfigError, LiftlockError, TransportError
 from liftlock.kinds.tools import Tools
 
-__all__ = ["MAX_OUTPUT", "Finished", "run"]
+__all__ = ["MAX_OUTPUT", "Finished", "run", "surroundings"]
 
 MAX_OUTPUT = 1024 * 1024
 """Bytes of each of the two outputs that are kept; what comes after is thrown away."""
@@ -27,6 +27,7 @@ _LOOK = 0.1
 """Seconds between two looks at the deadline and at whether somebody asked to stop."""
 _GRACE = 2.0
 """Seconds that a program has for its own ending, before it is killed."""
+_PASSED_ON = ("PATH", "HOME")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,19 @@ def run(
     finally:
         _end(process)
     return Finished(status=process.returncode, output=output, errors=errors)
+
+
+def surroundings(tools: Tools, variables: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program of the user's: `PATH` and `HOME`, ``variables`` with their secrets, and ``facts``.
+
+    Nothing else of the worker's, which holds the database's URL and registry tokens. Raises `ConfigError` for a secret
+    that is not there.
+    """
+    return {
+        **{name: tools.environment[name] for name in _PASSED_ON if name in tools.environment},
+        **{name: tools.secret(value).reveal() for name, value in variables.items()},
+        **facts,
+    }
 
 
 def _found(program: str, folder: str, environment: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from liftlock.errors import LiftlockError, TransportError
+from liftlock.kinds.options import Variables
 from liftlock.kinds.tools import Tools
 from liftlock.notify.base import Message
 from liftlock.notify.options import Timeout
@@ -26,6 +27,7 @@ class CommandOptions(Options):
     run: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = Field(
         description="The program and its arguments. No shell reads them. It runs in the pipeline file's folder."
     )
+    env: Variables = Field(default={}, description="Variables that the program gets beside PATH, HOME and LIFTLOCK_*.")
     timeout: Timeout = Field(default="5m", description="How long it may take.")
 
 
@@ -39,14 +41,14 @@ class Command:
     options = CommandOptions
 
     def send(self, message: Message, options: CommandOptions, tools: Tools) -> None:
-        from liftlock.kinds.process import run
+        from liftlock.kinds.process import run, surroundings
 
         done = run(
             options.run,
             tools,
             timeout=seconds(options.timeout),
             stdin=json.dumps(message.to_json(), ensure_ascii=False).encode(),
-            environment={**tools.environment, **_variables(message)},
+            environment=surroundings(tools, options.env, _variables(message)),
         )
         if done.status == 0:
             return
