@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from liftlock.engine import decisions
 from liftlock.errors import RefusedError, UsageError
 from liftlock.release.conditions import Outcome
 from liftlock.release.people import Actor
+from liftlock.release.promotion import Execution
 from liftlock.services import decide
 from liftlock.services.explain import explain
 from liftlock.services.project import Project
@@ -46,6 +48,24 @@ def test_a_stage_that_takes_one_at_a_time_says_so_before_anybody_asks(project: P
     assert told.outcome is Outcome.FAIL
     assert f"promotion {first.id} of release" in reason
     assert reason in refused.value.message
+
+
+def test_what_would_be_tried_again_is_explained_as_that(project: Project, released: MakeRelease) -> None:
+    """It was approved, and the registry was away: `promote` goes at once."""
+    release = released("1")
+    broken = ask(project, release, "prod", ANNA).promotion
+    decide.approve(project, "1", "prod", BEN, approved=True)
+    with project.home.store.begin() as tx:
+        decisions.started(tx, broken.id)
+        decisions.ended(tx, broken.id, Execution.ERRORED, "the registry was gone")
+
+    told = explain(project, "1", "prod")
+    again = ask(project, release, "prod", ANNA).promotion
+
+    assert (again.id, again.state) == (broken.id, "queued")
+    assert (told.outcome, told.promotion and told.promotion.id) == (Outcome.PASS, broken.id)
+    approvals = next(each for each in told.conditions if each.kind == "approvals")
+    assert approvals.reason == "1 of 1 approvals: ben"
 
 
 Say = Callable[[Project, str], object]

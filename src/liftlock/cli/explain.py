@@ -35,7 +35,7 @@ def explain(invocation: Invocation, *, release: str, stage: str, file: str | Non
     """Tell what stands between a release and a stage.
 
     Every condition is shown, met or not, with who or what clears it and when. Gates are shown as they answered last;
-    they are asked now when nobody has asked for this promotion yet. Nothing is changed.
+    they are asked now when nobody has asked for this promotion yet, or it would be tried again. Nothing is changed.
 
     Ends with 0 when all are met, 8 when it has to wait, 3 when waiting does not help.
     """

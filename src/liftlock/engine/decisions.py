@@ -11,13 +11,11 @@ import datetime as dt
 from collections.abc import Sequence
 
 from liftlock.engine.ending import ended, finish, makers, started, told, untold
-from liftlock.engine.facts import facts, gathered
+from liftlock.engine.facts import facts, gathered, outlived, overtaken
 from liftlock.engine.record import entered
 from liftlock.engine.weighing import (
     advance,
     conclude,
-    outlived,
-    overtaken,
     request,
     settle,
     step_aside,

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from liftlock.release.conditions import Facts
-from liftlock.release.promotion import Promotion
+from liftlock.release.conditions import Facts, conditions
+from liftlock.release.promotion import Decision, Execution, Promotion
 from liftlock.release.release import Release
 from liftlock.store.store import Transaction
 
-__all__ = ["facts", "gathered"]
+__all__ = ["facts", "gathered", "outlived", "overtaken", "to_try_again"]
 
 
 def facts(
     tx: Transaction, release: Release, stage: str, *, rollback: bool = False, proven: frozenset[str] = frozenset()
 ) -> Facts:
-    """Everything the rules, and the gates, read about a release and a stage now, with the open promotion where there
-    is one; raises `NotFound` for an unknown stage.
+    """Everything the rules, and the gates, read about a release and a stage now, with the promotion that a request
+    would go on with where there is one: it is open, or would be tried again. Raises `NotFound` for an unknown stage.
     """
     mine = tx.promotions.of_release(release.id)
     asked = next((each for each in reversed(mine) if each.stage == stage and not each.over), None)
+    asked = asked or to_try_again(tx, release, stage, mine, rollback=rollback)
     found = gathered(tx, release, stage, asked, mine=mine)
     return replace(
         found, rollback=rollback or found.rollback, proven=proven | found.proven, later=_later(tx, release, stage, mine)
@@ -52,6 +53,40 @@ def gathered(
         override=tx.people.overridden(promotion.id) if rule.override else None,
         sample=tx.samples.latest(promotion.id) if rule.gates else None,
     )
+
+
+def to_try_again(
+    tx: Transaction, release: Release, stage: str, mine: Sequence[Promotion], *, rollback: bool
+) -> Promotion | None:
+    """The promotion of which a request makes a new attempt: the newest, which was admitted, did not succeed, and could
+    go right now. Its gates are asked again before the tags.
+    """
+    newest = next((each for each in reversed(mine) if each.stage == stage), None)
+    if newest is None or newest.rollback is not rollback or newest.decision is not Decision.ADMITTED:
+        return None
+    if newest.unfinished is not None or newest.last is None or newest.last.execution is Execution.SUCCEEDED:
+        return None
+    if overtaken(tx, newest) is not None or outlived(tx, release, newest):
+        return None
+    found = conditions(gathered(tx, release, stage, newest, mine=mine))
+    return newest if all(each.met for each in found if each.kind != "gate") else None
+
+
+def overtaken(tx: Transaction, promotion: Promotion) -> Promotion | None:
+    """What came to the stage after the newest attempt had ended: trying again would take the stage back."""
+    here = tx.promotions.current(promotion.pipeline, promotion.stage)
+    last = promotion.last
+    if here is None or here.id == promotion.id or here.arrived is None or last is None:
+        return None
+    return here if (here.arrived.order or 0) > (last.order or 0) else None
+
+
+def outlived(tx: Transaction, release: Release, promotion: Promotion) -> bool:
+    """Whether its admission is older than what approvals may be of age in its stage: they are not good for ever."""
+    rule = release.pipeline.stage(promotion.stage).approvals
+    if rule is None or promotion.decided_at is None:
+        return False
+    return (tx.now - promotion.decided_at).total_seconds() >= rule.expires
 
 
 def _later(

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from liftlock.engine.facts import gathered
+from liftlock.engine.facts import gathered, to_try_again
 from liftlock.engine.record import entered, grounds, shown, tell
 from liftlock.release.conditions import Condition, Facts, Verdict, conditions
 from liftlock.release.people import ENGINE, Actor
-from liftlock.release.promotion import Decision, Execution, Promotion
+from liftlock.release.promotion import Decision, Promotion
 from liftlock.release.release import Release
 from liftlock.release.ruling import Ruling, decide, refusal
 from liftlock.release.stage import Queue, Trigger
 from liftlock.store.store import Transaction
 
-__all__ = ["advance", "conclude", "outlived", "overtaken", "request", "settle", "step_aside", "try_again", "weigh"]
+__all__ = ["advance", "conclude", "request", "settle", "step_aside", "try_again", "weigh"]
 
 
 def request(
@@ -46,8 +46,8 @@ def request(
         if newest.rollback or not rollback:
             return settle(tx, release, newest)
         replaced = newest  # other rules hold for a rollback, and it does not wait for an approval of something else
-    elif newest is not None and newest.rollback is rollback and _may_try_again(tx, release, newest, mine):
-        return try_again(tx, release, newest, by[0] if by else ENGINE)
+    elif (again := to_try_again(tx, release, stage, mine, rollback=rollback)) is not None:
+        return try_again(tx, release, again, by[0] if by else ENGINE)
     made = tx.promotions.request(
         release, stage, requested_by=by or (ENGINE,), trigger=trigger, rollback=rollback, proven=proven
     )
@@ -156,34 +156,6 @@ def try_again(tx: Transaction, release: Release, promotion: Promotion, by: Actor
     entered(tx, release, queued, "attempt.queued", by, attempt=len(queued.attempts))
     shown(tx, queued)
     return queued
-
-
-def overtaken(tx: Transaction, promotion: Promotion) -> Promotion | None:
-    """What came to the stage after the newest attempt had ended: trying again would take the stage back."""
-    here = tx.promotions.current(promotion.pipeline, promotion.stage)
-    last = promotion.last
-    if here is None or here.id == promotion.id or here.arrived is None or last is None:
-        return None
-    return here if (here.arrived.order or 0) > (last.order or 0) else None
-
-
-def outlived(tx: Transaction, release: Release, promotion: Promotion) -> bool:
-    """Whether its admission is older than what approvals may be of age in its stage: they are not good for ever."""
-    rule = release.pipeline.stage(promotion.stage).approvals
-    if rule is None or promotion.decided_at is None:
-        return False
-    return (tx.now - promotion.decided_at).total_seconds() >= rule.expires
-
-
-def _may_try_again(tx: Transaction, release: Release, promotion: Promotion, mine: Sequence[Promotion]) -> bool:
-    """Whether it was admitted, did not succeed, and could go right now; its gates are asked again before the tags."""
-    last = promotion.last
-    if promotion.decision is not Decision.ADMITTED or last is None or last.execution is Execution.SUCCEEDED:
-        return False
-    if overtaken(tx, promotion) is not None or outlived(tx, release, promotion):
-        return False
-    found = conditions(gathered(tx, release, promotion.stage, promotion, mine=mine))
-    return all(each.met for each in found if each.kind != "gate")
 
 
 def _admit(tx: Transaction, facts: Facts, promotion: Promotion, ruling: Ruling) -> Promotion:

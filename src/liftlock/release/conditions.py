@@ -131,7 +131,7 @@ class Facts:
     release: Release
     stage: str
     promotion: Promotion | None = None
-    """The one that is decided about; None while nobody has asked (`explain` ahead of `promote`)."""
+    """The one that is decided about, or would be tried again; None while there is none (`explain` before `promote`)."""
     rollback: bool = False
     mine: Sequence[Promotion] = ()
     """Every promotion of this release, in any stage."""

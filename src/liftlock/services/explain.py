@@ -22,7 +22,7 @@ class Explanation:
     release: Release
     stage: str
     promotion: Promotion | None
-    """The one that waits or is under way; None when nobody has asked."""
+    """The one that waits, is under way, or would be tried again; None when a request would make a new one."""
     conditions: tuple[Condition, ...]
 
     @property
@@ -50,7 +50,8 @@ class Explanation:
 def explain(project: Project, text: str, stage: str) -> Explanation:
     """Every condition for the release that a text names. Nothing is changed, and nothing is asked for.
 
-    Gates answer as they last did for the promotion that waits; where none does, they are asked now. Raises `NotFound`.
+    Gates answer as they last did for the promotion that waits or is under way; else they are asked now. Raises
+    `NotFound`.
     """
     with project.home.store.read() as tx:
         release = tx.releases.find(text, project.pipeline.name).release
@@ -63,7 +64,8 @@ def explained(project: Project, release: Release, stage: str) -> Explanation:
     with project.home.store.read() as tx:
         facts = decisions.facts(tx, release, stage)
         published = tx.artifacts.get(release.artifact.id)
-    if release.pipeline.stage(stage).gates and facts.sample is None:
+    over = facts.promotion is not None and facts.promotion.over
+    if release.pipeline.stage(stage).gates and (facts.sample is None or over):
         facts = replace(facts, sample=_asked_now(project, facts, published.author, published.published_by))
     found = conditions(facts)
     refused = refusal(facts) if facts.promotion is None else None
