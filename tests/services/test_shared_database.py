@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from liftlock.errors import Cancelled, WaitRanOut
+from liftlock.release.people import Actor
+from liftlock.release.release import Release
 from liftlock.services.project import OpenImages, Project
-from liftlock.services.promote import Wait, promote
+from liftlock.services.promote import Wait, ask, promote
 from liftlock.services.work import work
 from liftlock.transfer.events import Cancel, Event
 from tests.services.conftest import ANNA, MakeRelease
@@ -61,10 +63,34 @@ def test_without_a_worker_it_stays_queued_when_the_time_is_over(
     assert state(project) == ["queued"], "a worker that comes does it"
 
 
-def test_stopping_the_command_cancels_it(project: Project, open_images: OpenImages, released: MakeRelease) -> None:
+def stopped(project: Project, open_images: OpenImages, release: Release, by: Actor) -> Cancelled:
+    """What a command ends with that is stopped as soon as it follows something."""
     cancel = Cancel()
+    with pytest.raises(Cancelled) as error:
+        promote(project, open_images, release, "dev", by, on_event=lambda _: cancel.request(), cancel=cancel)
+    return error.value
 
-    with pytest.raises(Cancelled):
-        promote(project, open_images, released("1"), "dev", ANNA, on_event=lambda _: cancel.request(), cancel=cancel)
 
-    assert state(project) == ["canceled"]
+def test_stopping_the_command_cancels_what_it_asked_for(
+    project: Project, open_images: OpenImages, released: MakeRelease
+) -> None:
+    release = released("1")
+
+    for attempts in (1, 2):
+        stopped(project, open_images, release, ANNA)
+
+        with project.home.store.read() as tx:
+            (promotion,) = tx.promotions.history("demo")
+        assert (promotion.state, len(promotion.attempts)) == ("canceled", attempts)
+
+
+def test_stopping_a_command_that_joined_an_attempt_leaves_it_to_who_asked(
+    project: Project, open_images: OpenImages, released: MakeRelease
+) -> None:
+    release = released("1")
+    ask(project, release, "dev", ANNA)
+
+    error = stopped(project, open_images, release, Actor(person="ben"))
+
+    assert "it goes on without this command" in error.hint
+    assert state(project) == ["queued"]

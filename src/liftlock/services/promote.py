@@ -29,6 +29,7 @@ from liftlock.services.follow import Follower, Stop, as_copy_events, only_queued
 from liftlock.services.project import OpenImages, Project
 from liftlock.services.standing import Standing, standing
 from liftlock.store.events import Seen
+from liftlock.store.store import Transaction
 from liftlock.transfer.events import Cancel, Event, OnEvent, ignore
 
 __all__ = ["Promoted", "Wait", "ask", "carry_out", "promote", "roll_back", "unsuccessful"]
@@ -63,6 +64,8 @@ class Promoted:
     """Of the attempt that succeeded: blobs, bytes, tags, notes; empty while there is none."""
     untold: tuple[str, ...] = ()
     """Who was not told yet, and why."""
+    joined: bool = False
+    """It waited, or was under way, before this command asked for it."""
 
     @property
     def promotion(self) -> Promotion:
@@ -96,13 +99,14 @@ def ask(project: Project, release: Release, stage: str, by: Actor, *, proven: fr
     """
     destinations = _destinations(project, release, stage)
     with project.home.store.begin() as tx:
+        before = _open(tx, release.pipeline.name, stage)
         promotion = decisions.request(tx, release, stage, by=[by], proven=proven)
         found = standing(tx, release, promotion)
         if promotion.decision is Decision.REFUSED:
             found = replace(found, conditions=conditions(decisions.facts(tx, release, stage, proven=proven)))
     if promotion.decision is Decision.REFUSED:
         raise _refused(found)
-    return Promoted(standing=found, destinations=destinations)
+    return Promoted(standing=found, destinations=destinations, joined=promotion.id in before)
 
 
 def roll_back(project: Project, stage: str, text: str | None, by: Actor) -> Promoted:
@@ -112,11 +116,13 @@ def roll_back(project: Project, stage: str, text: str | None, by: Actor) -> Prom
     """
     project.pipeline.stage(stage)
     with project.home.store.begin() as tx:
+        before = _open(tx, project.pipeline.name, stage)
         release = tx.releases.find(text, project.pipeline.name).release if text else None
         promotion = decisions.rollback(tx, project.pipeline, stage, release, by=by)
         release = release or tx.releases.get(promotion.release).release
         found = standing(tx, release, promotion)
-    return Promoted(standing=found, destinations=_destinations(project, release, stage))
+    destinations = _destinations(project, release, stage)
+    return Promoted(standing=found, destinations=destinations, joined=promotion.id in before)
 
 
 def promote(
@@ -151,8 +157,9 @@ def carry_out(
 ) -> Promoted:
     """Follow a promotion that was asked for; returns when it has succeeded, or waits for what does not come at once.
 
-    When the time is over, or ``cancel`` is requested, an attempt under way here is canceled; what waits goes on
-    waiting. Raises `WaitRanOut` and `Cancelled` then, and an error that says why when the promotion did not succeed.
+    When ``cancel`` is requested, an attempt under way is canceled, and on this machine alone also when the time is
+    over; what waits goes on waiting, and what workers do for who asked before goes on, too. Raises `WaitRanOut` and
+    `Cancelled` then, and an error that says why when the promotion did not succeed.
     """
     return _Pursuit(project, asked, by, wait, on_event).run(images, cancel or Cancel())
 
@@ -225,7 +232,7 @@ class _Pursuit:
 
     def _give_up(self, why: Stop) -> bool:
         promotion = self._standing.promotion
-        if promotion.over or (why is Stop.TIME and not self._project.embedded):
+        if promotion.over or (not self._project.embedded and (why is Stop.TIME or self._asked.joined)):
             return False  # workers go on with it
         if promotion.decision is Decision.WAITING and (why is Stop.TIME or not only_queued(self._standing.unmet)):
             return False
@@ -288,6 +295,12 @@ def unsuccessful(found: Standing, error: Mapping[str, str] = NO_ERROR) -> Liftlo
         )
     kind = _KINDS.get(error.get("code", ""), LiftlockError)
     return kind(last.reason, hint=error.get("hint") or "the same command goes on where it stopped")
+
+
+def _open(tx: Transaction, pipeline: str, stage: str) -> frozenset[int]:
+    """What waits for a stage, or is under way there, until the end of the transaction."""
+    tx.alone(pipeline)
+    return frozenset(each.id for each in tx.promotions.open(pipeline, stage))
 
 
 def _destinations(project: Project, release: Release, stage: str) -> tuple[Destination, ...]:
