@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from liftlock.engine import decisions
 from liftlock.errors import Conflict, NotFound, RefusedError, UsageError, WaitRanOut
-from liftlock.release.conditions import Outcome
+from liftlock.release.conditions import Outcome, Verdict
 from liftlock.release.people import Actor
-from liftlock.release.promotion import Decision
+from liftlock.release.promotion import Decision, Execution
 from liftlock.services import decide
 from liftlock.services.actor import local_actor, publisher
 from liftlock.services.explain import explain
@@ -242,6 +243,25 @@ def test_a_gate_is_asked_now_when_nobody_has_asked_for_the_promotion(
     assert json.loads(json.dumps(green.to_json()))["conditions"][0]["name"] == "command"
     with project.home.store.read() as tx:
         assert list(tx.promotions.history("demo")) == [], "explaining asks for nothing"
+
+
+def test_a_gate_is_asked_now_for_what_would_be_tried_again(
+    project: Project, folder: Path, released: MakeRelease
+) -> None:
+    """An attempt asks it anew before the tags: what it said for the last one does not count."""
+    broken = ask(project, released("1"), "green", ANNA).promotion
+    with project.home.store.begin() as tx:
+        decisions.weigh(tx, broken.id, [Verdict(outcome=Outcome.PASS, reason="fine")])
+        decisions.started(tx, broken.id)
+        decisions.ended(tx, broken.id, Execution.ERRORED, "the registry was gone")
+
+    red = explain(project, "1", "green")
+    (folder / "green").touch()
+    green = explain(project, "1", "green")
+
+    assert (red.outcome, green.outcome) == (Outcome.FAIL, Outcome.PASS)
+    assert green.promotion
+    assert green.promotion.id == broken.id
 
 
 @pytest.mark.parametrize(
