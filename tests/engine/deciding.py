@@ -103,7 +103,7 @@ class World:
             due = self.do(lambda tx: tx.promotions.due())
             if not due:
                 return
-            for promotion, _looks in due:
+            for promotion, _, _ in due:
                 self.look_at(promotion)
         raise AssertionError(f"these are looked at again and again: {due}")
 

@@ -48,7 +48,7 @@ def test_the_private_call_is_what_it_was() -> None:
 def test_a_run_is_put_back_once_and_only_while_it_is_its_owners(make_works: MakeWorks, database_url: str) -> None:
     works = make_works(history.PIPELINE, database_url)
     with setup.launched(works.store.engine.url, "first", ["notify"]):
-        setup.enqueue("looks", "unknown", "run", 1, 2)
+        setup.enqueue("looks", "unknown", "run", 1, 2, partition="demo")
         found = setup.run_of("run")
         assert found is not None
         assert (found.queue, found.owner, found.ended) == ("looks", "", False)

@@ -107,7 +107,7 @@ class TestNotifications:
         with store.read() as tx:
             first, second = sorted(tx.notifications.of(promotion), key=lambda each: each.attempt or 0)
             assert tx.notifications.get(second.id) == second
-            assert sorted(tx.notifications.due()) == sorted([(first.id, 0), (second.id, 0)])
+            assert sorted(tx.notifications.due()) == sorted([(first.id, 0, "demo"), (second.id, 0, "demo")])
         assert first.key != second.key
         assert (second.attempt, second.occasion, second.rule, second.state) == (1, "success", 0, "pending")
 
@@ -115,12 +115,12 @@ class TestNotifications:
         promotion = asked(store).id
         with store.begin() as tx:
             tx.notifications.add(promotion, 1, "success", 0)
-            ((made, _),) = tx.notifications.due()
+            ((made, _, _),) = tx.notifications.due()
             tx.notifications.undelivered(made, "503", tx.now + dt.timedelta(minutes=2))
         with store.read() as tx:
             assert tx.notifications.due() == []
         with store.read() as tx:
-            assert tx.notifications.due() == [(made, 1)]
+            assert tx.notifications.due() == [(made, 1, "demo")]
         with store.begin() as tx:
             tx.notifications.undelivered(made, "410 gone", None)
 
@@ -129,11 +129,24 @@ class TestNotifications:
             assert tx.notifications.due() == []
         assert (found.state, found.reason, found.tries, found.next_at) == ("failed", "410 gone", 2, None)
 
+    def test_what_is_put_off_comes_after_what_is_due_longer(self, store: Store) -> None:
+        promotion = asked(store).id
+        with store.begin() as tx:
+            for rule in (0, 1):
+                tx.notifications.add(promotion, 1, "success", rule)
+            (first, _, _), (second, _, _) = tx.notifications.due()
+            tx.notifications.put_off(first, 0, tx.now + dt.timedelta(minutes=1))
+            tx.notifications.put_off(second, 1, tx.now + dt.timedelta(hours=1))  # it was tried once less
+            assert tx.notifications.due() == [(second, 0, "demo")]
+
+        with store.read() as tx:
+            assert tx.notifications.due() == [(second, 0, "demo"), (first, 0, "demo")]
+
     def test_what_arrived_is_over(self, store: Store) -> None:
         promotion = asked(store).id
         with store.begin() as tx:
             tx.notifications.add(promotion, 1, "success", 0)
-            ((made, _),) = tx.notifications.due()
+            ((made, _, _),) = tx.notifications.due()
             tx.notifications.delivered(made)
 
         with store.read() as tx:

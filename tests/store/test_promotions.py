@@ -23,7 +23,7 @@ def test_a_request_waits_and_is_looked_at_right_away(store: Store) -> None:
         made = tx.promotions.request(
             release, "test", requested_by=[ANN, BOB], trigger=Trigger.ON_SUCCESS, rollback=True, proven=["dev"]
         )
-        assert tx.promotions.due() == [(made.id, 0)]
+        assert tx.promotions.due() == [(made.id, 0, "demo")]
 
     with store.read() as tx:
         (found,) = tx.promotions.history("demo")
@@ -54,7 +54,7 @@ def test_a_parked_promotion_comes_up_when_its_time_has_come(store: Store) -> Non
     with store.read() as tx:
         assert tx.promotions.due() == []
     with store.read() as tx:
-        assert tx.promotions.due() == [(made.id, 1)]
+        assert tx.promotions.due() == [(made.id, 1, "demo")]
     with store.begin() as tx:
         assert tx.promotions.park(made.id, None, ready=True) == 2
         assert tx.promotions.next_look(made.id) is None
@@ -62,12 +62,25 @@ def test_a_parked_promotion_comes_up_when_its_time_has_come(store: Store) -> Non
         assert tx.promotions.due() == []
 
 
+def test_what_is_put_off_comes_after_what_is_due_longer(store: Store) -> None:
+    """The clock is a minute further with each transaction."""
+    first, second = requested(store, released(store)), requested(store, released(store, "2"))
+    with store.begin() as tx:
+        assert tx.promotions.due() == [(first.id, 0, "demo"), (second.id, 0, "demo")]
+        tx.promotions.put_off(first.id, 0, tx.now + dt.timedelta(minutes=1))
+        tx.promotions.put_off(second.id, 1, tx.now + dt.timedelta(hours=1))  # it was weighed once less
+        assert tx.promotions.due() == [(second.id, 0, "demo")]
+
+    with store.read() as tx:
+        assert tx.promotions.due() == [(second.id, 0, "demo"), (first.id, 0, "demo")]
+
+
 @pytest.mark.parametrize("decision", [each for each in Decision if each.made])
 def test_a_decision_is_made_once(store: Store, decision: Decision) -> None:
     first, second = requested(store, released(store)), requested(store, released(store, "2"))
     with store.begin() as tx:
         made = tx.promotions.decide(first.id, decision, "because", successor=second.id)
-        assert tx.promotions.due() == [(second.id, 0)]
+        assert tx.promotions.due() == [(second.id, 0, "demo")]
 
     with pytest.raises(Conflict), store.begin() as tx:
         tx.promotions.decide(first.id, Decision.REFUSED)

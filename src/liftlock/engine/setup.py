@@ -189,8 +189,9 @@ def _register_queues(at: type[DBOS] | DBOSClient) -> None:
     at.register_queue("promotions", worker_concurrency=256, polling_interval_sec=POLLING)
     # Partitions are the destinations' registry hosts: one that is slow or throttles holds up nobody else.
     at.register_queue("copy", worker_concurrency=16, partition_concurrency=8, polling_interval_sec=POLLING)
-    at.register_queue("looks", worker_concurrency=16, polling_interval_sec=POLLING)
-    at.register_queue("notify", worker_concurrency=16, polling_interval_sec=POLLING)
+    # Partitions are pipelines: the gates and receivers of one that hang hold up none of the others.
+    at.register_queue("looks", worker_concurrency=16, partition_concurrency=8, polling_interval_sec=POLLING)
+    at.register_queue("notify", worker_concurrency=16, partition_concurrency=8, polling_interval_sec=POLLING)
 
 
 def _sqlite(url: URL) -> Engine:

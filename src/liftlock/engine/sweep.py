@@ -1,11 +1,13 @@
 """Due work, found in the tables and enqueued under names that make it run once, whoever finds it how often.
 
 A run that ended although its row is still due has come to grief in a way that nobody foresaw (a full disk, say). It is
-started anew, under the next name, after a pause that doubles.
+started anew, under the next name, after a pause that doubles. A look or a delivery is put off for that time: a sweep
+finds only so many, and those that cannot be done here must not hide the others.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import time
 from typing import NamedTuple
@@ -36,6 +38,7 @@ class _Due(NamedTuple):
     workflow: str
     name: str
     arguments: tuple[int, int]
+    partition: str | None = None
 
 
 class Sweep:
@@ -55,7 +58,7 @@ class Sweep:
         found = self._found()
         for due in found:
             if due.name not in self._enqueued:
-                _enqueue(due)
+                self._enqueue(due)
                 self._enqueued[due.name] = now
         return len(found)
 
@@ -97,18 +100,34 @@ class Sweep:
             notifications = tx.notifications.due()
         return [
             *(_Due("promotions", RUN_PROMOTION, f"promo:{one}:{attempt}", (one, attempt)) for one, attempt in attempts),
-            *(_Due("looks", LOOK, f"look:{one}:{number}", (one, number)) for one, number in looks),
-            *(_Due("notify", DELIVER, f"notify:{one}:{tries}", (one, tries)) for one, tries in notifications),
+            *(_Due("looks", LOOK, f"look:{one}:{number}", (one, number), to) for one, number, to in looks),
+            *(_Due("notify", DELIVER, f"notify:{one}:{tries}", (one, tries), to) for one, tries, to in notifications),
         ]
 
+    def _enqueue(self, due: _Due) -> None:
+        pause, longest = AGAIN
+        for generation in range(1, 1_000_000):
+            name = due.name if generation == 1 else f"{due.name}~{generation}"
+            run = setup.run_of(name)
+            if run is None:
+                if generation > 1:
+                    self._put_off(due, pause)
+                setup.enqueue(due.queue, due.workflow, name, *due.arguments, partition=due.partition)
+                return
+            if not run.ended:
+                return
+            left = run.changed_at + pause - time.time()
+            if left > 0:
+                self._put_off(due, left)
+                return
+            pause = min(pause * 2, longest)
 
-def _enqueue(due: _Due) -> None:
-    for generation in range(1, 1_000_000):
-        name = due.name if generation == 1 else f"{due.name}~{generation}"
-        run = setup.run_of(name)
-        if run is None:
-            setup.enqueue(due.queue, due.workflow, name, *due.arguments)
+    def _put_off(self, due: _Due, seconds: float) -> None:
+        if due.queue == "promotions":
             return
-        first, longest = AGAIN
-        if not run.ended or time.time() - run.changed_at < min(first * 2 ** (generation - 1), longest):
-            return
+        with self._shift.workplace.store.begin() as tx:
+            until = tx.now + dt.timedelta(seconds=seconds)
+            if due.queue == "looks":
+                tx.promotions.put_off(*due.arguments, until)
+            else:
+                tx.notifications.put_off(*due.arguments, until)

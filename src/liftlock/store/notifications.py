@@ -68,13 +68,23 @@ class Notifications:
         """The notification of this id, which exists."""
         return self._select(t.notifications.c.id == notification_id)[0]
 
-    def due(self, limit: int = 100) -> Sequence[tuple[int, int]]:
-        """What it is time to deliver: each id with how often it was tried."""
+    def due(self, limit: int = 100) -> Sequence[tuple[int, int, str]]:
+        """What it is time to deliver, due longest first: each id with how often it was tried, and its pipeline."""
         c = t.notifications.c
         rows = self._connection.execute(
-            select(c.id, c.tries).where(c.state == "pending", c.next_at <= self._now).order_by(c.id).limit(limit)
+            select(c.id, c.tries, t.promotions.c.pipeline)
+            .join(t.promotions, t.promotions.c.id == c.promotion_id)
+            .where(c.state == "pending", c.next_at <= self._now)
+            .order_by(c.next_at, c.id)
+            .limit(limit)
         )
-        return [(row.id, row.tries) for row in rows]
+        return [(row.id, row.tries, row.pipeline) for row in rows]
+
+    def put_off(self, notification_id: int, tries: int, until: dt.datetime) -> None:
+        """The try that is due after so many could not be made: it is due again then, and others get their turn."""
+        c = t.notifications.c
+        same = (c.id == notification_id) & (c.tries == tries) & (c.next_at <= self._now)
+        self._connection.execute(update(t.notifications).where(same).values(next_at=until))
 
     def of(self, promotion: int) -> Sequence[Notification]:
         """Everything that was to be told about a promotion."""

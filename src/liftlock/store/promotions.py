@@ -104,16 +104,25 @@ class Promotions:
         )
         return looks or 0
 
-    def due(self, limit: int = 100) -> Sequence[tuple[int, int]]:
-        """The waiting promotions that it is time to look at, each with how often it was weighed; the oldest first."""
+    def put_off(self, promotion_id: int, looks: int, until: dt.datetime) -> None:
+        """The look that is due after so many could not be made: it is due again then, and others get their turn."""
+        self._take_turn(promotion_id)
+        c = t.promotions.c
+        same = (c.id == promotion_id) & (c.looks == looks) & (c.look_at <= self._now)
+        self._connection.execute(update(t.promotions).where(same).values(look_at=until))
+
+    def due(self, limit: int = 100) -> Sequence[tuple[int, int, str]]:
+        """The waiting promotions that it is time to look at, what is due longest first: each id with how often it was
+        weighed, and its pipeline.
+        """
         c = t.promotions.c
         rows = self._connection.execute(
-            select(c.id, c.looks)
+            select(c.id, c.looks, c.pipeline)
             .where(c.decision == Decision.WAITING.value, c.look_at <= self._now)
-            .order_by(c.id)
+            .order_by(c.look_at, c.id)
             .limit(limit)
         )
-        return [(row.id, row.looks) for row in rows]
+        return [(row.id, row.looks, row.pipeline) for row in rows]
 
     def under_way(self) -> Sequence[tuple[int, int]]:
         """The attempts with something left to do, of any pipeline: promotion and number; the oldest first."""
