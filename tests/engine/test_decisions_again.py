@@ -103,3 +103,19 @@ def test_the_same_number_in_another_database_is_another_message(tmp_path: Path) 
         world.close()
 
     assert len(set(keys)) == 2
+
+
+def test_what_is_told_later_is_later_though_a_clock_is_behind(make_world: MakeWorld) -> None:
+    """A receiver that keeps what is in a stage drops what is older than what it has."""
+    world = make_world(dev='notify: [{command: ["tell"]}, {command: ["note"]}]')
+    first = world.bring(world.release("1"), "dev")
+    world.later(minutes=-5)
+    second = world.bring(world.release("2"), "dev")
+    world.later(minutes=10)
+    third = world.bring(world.release("3"), "dev")
+
+    with world.store.read() as tx:
+        told = [tx.notifications.of(promotion.id) for promotion in (first, second, third)]
+    times = [{each.created_at for each in found} for found in told]
+    assert [len(each) for each in times] == [1, 1, 1], "receivers of one occasion are told the same"
+    assert max(times[0]) < max(times[1]) < max(times[2]) == world.now

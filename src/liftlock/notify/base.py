@@ -29,7 +29,7 @@ class Message:
     state: str
     """The promotion's, in one word."""
     at: dt.datetime
-    """When it happened."""
+    """When it happened; later than what was told of another promotion into the stage before, on any clock."""
     reason: str = ""
     waiting_for: Sequence[str] = ()
     """The conditions that are not met, a sentence each."""

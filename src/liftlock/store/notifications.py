@@ -46,7 +46,8 @@ class Notifications:
     def add(self, promotion: int, attempt: int | None, occasion: str, rule: int) -> None:
         """Something has to be told; adding the same again changes nothing."""
         c = t.promotions.c
-        asked = self._connection.execute(select(c.release_id, c.stage, c.requested_at).where(c.id == promotion)).one()
+        columns = (c.release_id, c.pipeline, c.stage, c.requested_at)
+        asked = self._connection.execute(select(*columns).where(c.id == promotion)).one()
         # Numbers begin anew in every database: a receiver must not take one job's message for that of another.
         about = f"{asked.release_id}:{asked.stage}:{asked.requested_at.isoformat()}"
         key = Digest.of(f"{about}:{promotion}:{attempt}:{occasion}:{rule}".encode()).hex[:32]
@@ -57,12 +58,26 @@ class Notifications:
             "rule": rule,
             "key": key,
             "state": "pending",
-            "created_at": self._now,
+            "created_at": self._after_others(promotion, asked.pipeline, asked.stage),
             "tries": 0,
             "next_at": self._now,
             "reason": "",
         }
         insert_missing(self._connection, t.notifications, [row])
+
+    def _after_others(self, promotion: int, pipeline: str, stage: str) -> dt.datetime:
+        """Now, and in any case after what was told of other promotions into the stage: receivers tell by the time which
+        is later, and one worker's clock may be behind another's.
+        """
+        n, p = t.notifications.c, t.promotions.c
+        before: dt.datetime | None = self._connection.scalar(
+            select(n.created_at)
+            .join(t.promotions, p.id == n.promotion_id)
+            .where(p.pipeline == pipeline, p.stage == stage, p.id != promotion)
+            .order_by(n.id.desc())
+            .limit(1)
+        )
+        return max(self._now, before + dt.timedelta(microseconds=1)) if before else self._now
 
     def get(self, notification_id: int) -> Notification:
         """The notification of this id, which exists."""
