@@ -159,3 +159,8 @@ def test_who_reads_json_gets_nothing_but_errors_beside_it(tmp_path: Path, builds
 
     assert [each.split(" was")[0] for each in done.json()["untold"]] == ["command"]
     assert done.err == ""
+
+
+def test_a_name_that_is_empty_is_not_every_stage(workshop: Workshop) -> None:
+    for verb in ("hold", "unhold"):
+        assert "the stage's name is empty" in workshop.fails(2, verb, "")

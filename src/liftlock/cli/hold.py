@@ -13,13 +13,22 @@ from liftlock.cli.lazy import Verb
 from liftlock.cli.options import debug_option, output_option
 from liftlock.cli.output import document, line
 from liftlock.cli.project import file_option
+from liftlock.errors import UsageError
 
 if TYPE_CHECKING:
     from liftlock.release.people import Hold
 
 __all__ = ["hold", "unhold"]
 
-stage_argument = click.argument("stage", metavar="[STAGE]", required=False, default="")
+
+def _named(context: click.Context, _parameter: click.Parameter, stage: str | None) -> str:
+    """An empty name is most likely a variable that is not set: it must not mean every stage."""
+    if stage == "":
+        raise UsageError("the stage's name is empty", hint=f"for every stage: {context.command_path} without a name")
+    return stage or ""
+
+
+stage_argument = click.argument("stage", metavar="[STAGE]", required=False, callback=_named)
 
 
 @click.command(
