@@ -10,6 +10,7 @@ import pytest
 from liftlock.auth.authorizer import Authorizer
 from liftlock.auth.secret import Credential, Secret
 from liftlock.errors import AccessDenied, RefusedError, Throttled, TransportError
+from liftlock.transport.carriers import Pipe
 from liftlock.transport.client import Transport
 from liftlock.transport.messages import Headers, Request, Response
 from tests.auth.support import CI, PASSWORD, Keys, ask, pull, push, tags, uploads
@@ -275,6 +276,8 @@ class Canned(Transport):
 
 
 class CannedAnswer:
+    pourable = False
+
     def __init__(self, status: int, headers: Headers, url: str, body: bytes = b"") -> None:
         self.status = status
         self.headers = headers
@@ -282,6 +285,9 @@ class CannedAnswer:
         self.body = body
 
     def readinto(self, buffer: memoryview, /) -> int:
+        raise NotImplementedError
+
+    def pour(self, pipe: Pipe, limit: int, /) -> int:
         raise NotImplementedError
 
     def read(self, limit: int) -> bytes:

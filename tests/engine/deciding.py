@@ -74,10 +74,10 @@ class World:
     def release(self, build: str, **makers: str) -> Release:
         return self.released(build, **makers)[0]
 
-    def _add(self, tx: Transaction, build: str, **makers: str) -> Release:
+    def _add(self, tx: Transaction, build: str, *, published_by: str = "", author: str = "") -> Release:
         image = Descriptor("application/vnd.oci.image.manifest.v1+json", Digest.of(build.encode()), 7)
         artifact = Artifact(images={"web": image}, build=build)
-        tx.artifacts.publish(artifact, self.pipeline.name, {"web": Origin()}, **makers)
+        tx.artifacts.publish(artifact, self.pipeline.name, {"web": Origin()}, published_by=published_by, author=author)
         return tx.releases.add(Release.create(artifact, self.pipeline, created=tx.now)).release
 
     def ask(self, release: Release, stage: str, by: str = "dev", **more: Any) -> Promotion:
@@ -99,6 +99,7 @@ class World:
 
     def look(self) -> None:
         """What a worker does with promotions that are due, until none is."""
+        due: Sequence[tuple[int, int, str]] = ()
         for _ in range(100):
             due = self.do(lambda tx: tx.promotions.due())
             if not due:

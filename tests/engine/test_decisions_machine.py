@@ -223,11 +223,11 @@ def template(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-class TestDecisions(Decisions.TestCase):  # type: ignore[name-defined,misc]
+class TestDecisions(Decisions.TestCase):  # type: ignore[valid-type, misc]  # Hypothesis makes it
     settings = settings(max_examples=5, stateful_step_count=20)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-class TestManyDecisions(Decisions.TestCase):  # type: ignore[name-defined,misc]
+class TestManyDecisions(Decisions.TestCase):  # type: ignore[valid-type, misc]  # Hypothesis makes it
     settings = settings(max_examples=100, stateful_step_count=40)

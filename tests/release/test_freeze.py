@@ -26,7 +26,7 @@ def until(now: str, *windows: str) -> str | None:
     found = closed([parse(each) for each in windows], at(now))
     if found is None:
         return "open"
-    return found.until and found.until.strftime("%Y-%m-%d %H:%M")
+    return found.until.strftime("%Y-%m-%d %H:%M") if found.until else None
 
 
 @pytest.mark.parametrize(
