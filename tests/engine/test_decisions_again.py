@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from liftlock.engine import decisions
-from liftlock.errors import Conflict
+from liftlock.errors import Conflict, RefusedError
 from liftlock.release.promotion import Execution
 from tests.engine.conftest import PIPELINE, MakeWorld
 from tests.engine.deciding import World, actor
@@ -56,6 +56,35 @@ class TestAfterANewerOneCame:
 
         with pytest.raises(Conflict, match="has come to 'prod' since"):
             world.do(decisions.retry, broken.id, actor("ann"))
+
+
+def test_a_hold_takes_nobodys_approval_away(make_world: MakeWorld) -> None:
+    world = make_world(APPROVED)
+    release = world.release("1")
+    world.bring(release, "dev")
+    promotion = world.approve(world.ask(release, "prod"), "ann")
+    world.do(decisions.hold, world.pipeline, "prod", actor("ann"), "incident 7")
+    world.carry_out(promotion, Execution.FAILED, "held by local:ann: incident 7")
+
+    with pytest.raises(RefusedError, match="held by local:ann: incident 7"):
+        world.ask(release, "prod")
+    world.do(decisions.unhold, world.pipeline, "prod", actor("ann"))
+    again = world.ask(release, "prod")
+
+    assert (again.id, again.state, len(again.attempts)) == (promotion.id, "queued", 2)
+
+
+def test_what_waits_for_no_person_waits_for_the_end_of_a_hold(make_world: MakeWorld) -> None:
+    world = make_world()
+    release = world.release("1")
+    world.bring(release, "dev")
+    promotion = world.ask(release, "prod")
+    world.do(decisions.hold, world.pipeline, "prod", actor("ann"), "incident 7")
+    world.carry_out(promotion, Execution.FAILED, "held by local:ann: incident 7")
+
+    again = world.ask(release, "prod")
+
+    assert (again.id == promotion.id, again.state) == (False, "waiting")
 
 
 def test_approvals_are_not_good_for_ever(make_world: MakeWorld) -> None:

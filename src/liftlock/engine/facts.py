@@ -59,7 +59,8 @@ def to_try_again(
     tx: Transaction, release: Release, stage: str, mine: Sequence[Promotion], *, rollback: bool
 ) -> Promotion | None:
     """The promotion of which a request makes a new attempt: the newest, which was admitted, did not succeed, and could
-    go right now. Its gates are asked again before the tags.
+    go right now. Its gates are asked again before the tags; and where it has its approvals, it outlives a freeze or a
+    hold, so that nobody has to give theirs twice.
     """
     newest = next((each for each in reversed(mine) if each.stage == stage), None)
     if newest is None or newest.rollback is not rollback or newest.decision is not Decision.ADMITTED:
@@ -68,8 +69,9 @@ def to_try_again(
         return None
     if overtaken(tx, newest) is not None or outlived(tx, release, newest):
         return None
+    passing = {"gate", "freeze", "hold"} if release.pipeline.stage(stage).approvals else {"gate"}
     found = conditions(gathered(tx, release, stage, newest, mine=mine))
-    return newest if all(each.met for each in found if each.kind != "gate") else None
+    return newest if all(each.met for each in found if each.kind not in passing) else None
 
 
 def overtaken(tx: Transaction, promotion: Promotion) -> Promotion | None:

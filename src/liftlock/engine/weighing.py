@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from liftlock.engine.facts import gathered, to_try_again
 from liftlock.engine.record import entered, grounds, shown, tell
+from liftlock.errors import RefusedError
 from liftlock.release.conditions import Condition, Facts, Verdict, conditions
 from liftlock.release.people import ENGINE, Actor
 from liftlock.release.promotion import Decision, Promotion
 from liftlock.release.release import Release
-from liftlock.release.ruling import Ruling, decide, refusal
+from liftlock.release.ruling import Ruling, decide, refusal, said
 from liftlock.release.stage import Queue, Trigger
 from liftlock.store.store import Transaction
 
@@ -32,7 +33,8 @@ def request(
     admitted and did not succeed, or a new promotion, weighed at once.
 
     ``proven`` are earlier stages whose registries hold the release; they count where nothing is on record. Raises
-    `NotFound` for an unknown stage. A request that the rules refuse (``after``, a full ``reject`` queue) is recorded as
+    `NotFound` for an unknown stage, and `RefusedError` while a freeze or a hold keeps an approved one from being tried
+    again. A request that the rules refuse (``after``, a full ``reject`` queue) is recorded as
     refused, and returned.
     """
     release.pipeline.stage(stage)
@@ -47,7 +49,14 @@ def request(
             return settle(tx, release, newest)
         replaced = newest  # other rules hold for a rollback, and it does not wait for an approval of something else
     elif (again := to_try_again(tx, release, stage, mine, rollback=rollback)) is not None:
-        return try_again(tx, release, again, by[0] if by else ENGINE)
+        stops = _stops(gathered(tx, release, stage, again, mine=mine))
+        if not stops:
+            return try_again(tx, release, again, by[0] if by else ENGINE)
+        if trigger is Trigger.MANUAL and not rollback:
+            raise RefusedError(
+                f"release {release.name} may not go to {stage!r} now: {said(stops)}",
+                hint="it keeps its approvals: the same command, once that is over",
+            )
     made = tx.promotions.request(
         release, stage, requested_by=by or (ENGINE,), trigger=trigger, rollback=rollback, proven=proven
     )
@@ -172,6 +181,11 @@ def _admit(tx: Transaction, facts: Facts, promotion: Promotion, ruling: Ruling) 
 
 def _sampled(tx: Transaction, facts: Facts, promotion: Promotion, verdicts: Sequence[Verdict]) -> Facts:
     return replace(facts, sample=tx.samples.add(promotion.id, verdicts))
+
+
+def _stops(facts: Facts) -> tuple[Condition, ...]:
+    """What keeps everybody out of the stage now."""
+    return tuple(each for each in conditions(facts) if each.kind in ("freeze", "hold") and not each.met)
 
 
 def _shape(found: Sequence[Condition]) -> list[tuple[str, str, str]]:
