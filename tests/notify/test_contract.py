@@ -111,8 +111,8 @@ def _command(folder: Path) -> Case:
         "open('out', 'a').write(os.environ['LIFTLOCK_KEY'] + '\\n')"
     )
     return Case(
-        options={"run": [sys.executable, "-c", script]},
-        environment={"SECRET": SECRET},
+        options={"run": [sys.executable, "-c", script], "env": {"SECRET": "env:URL"}},
+        environment={"URL": SECRET},
         carried=lambda: (folder / "out").read_text().split(),
         break_for_now=functools.partial(_write, folder / "broken", "75"),
         break_for_good=functools.partial(_write, folder / "broken", "1"),
