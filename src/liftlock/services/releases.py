@@ -17,7 +17,6 @@ from liftlock.store.releases import Created
 from liftlock.store.store import Transaction
 
 __all__ = [
-    "all_releases",
     "candidates",
     "choose_release",
     "create_release",
@@ -102,12 +101,6 @@ def any_release(project: Project) -> bool:
     """Whether a release of the pipeline is on record here."""
     with project.home.store.read() as tx:
         return tx.releases.count(project.pipeline.name) > 0
-
-
-def all_releases(project: Project) -> Sequence[Created]:
-    """The pipeline's releases, the newest first."""
-    with project.home.store.read() as tx:
-        return tx.releases.of(project.pipeline.name)
 
 
 def page(project: Project, limit: int) -> tuple[Sequence[tuple[Created, Sequence[Promotion]]], int]:
