@@ -45,12 +45,12 @@ def test_a_host_has_its_profile(host: str, name: str) -> None:
 
 @given(st.lists(st.text("ab.", max_size=6), min_size=1, max_size=4), st.data())
 def test_stars_stand_for_anything(parts: list[str], data: st.DataObject) -> None:
-    from liftlock.targets.registry_profile import _matches
+    from liftlock.oci.hosts import matches
 
     fillings = [data.draw(st.text("ab.", max_size=4)) for _ in parts[1:]]
     name = parts[0] + "".join(filling + part for filling, part in zip(fillings, parts[1:], strict=True))
-    assert _matches("*".join(parts), name)
-    assert not _matches("*".join(parts), f"x{name}x") or not parts[0] or not parts[-1]
+    assert matches("*".join(parts), name)
+    assert not matches("*".join(parts), f"x{name}x") or not parts[0] or not parts[-1]
 
 
 def test_every_profile_differs_from_the_unknown_one() -> None:

@@ -4,8 +4,10 @@
 2. the file in ``REGISTRY_AUTH_FILE``; when that is set, no other file is read;
 3. Docker's ``config.json``, in ``$DOCKER_CONFIG`` or ``~/.docker``;
 4. containers' ``auth.json``, in ``$XDG_RUNTIME_DIR/containers`` (``/run/containers/UID`` without it), then in
-   ``$XDG_CONFIG_HOME/containers`` (``~/.config/containers`` without it).
+   ``$XDG_CONFIG_HOME/containers`` (``~/.config/containers`` without it);
+5. for the registries of a cloud, the cloud itself, as whoever this environment is there (``clouds``).
 
+A registry with a role of its own goes to its cloud at once: that is what the role was named for.
 Within a file: the helper that ``credHelpers`` names for the registry, and then no other entry of this file for it;
 else the ``credsStore``; else ``auths``, the longest path first. Nothing is read before it is asked for, and everything
 only once.
@@ -29,8 +31,9 @@ _VARIABLES = ("LIFTLOCK_REGISTRY", "LIFTLOCK_USERNAME", "LIFTLOCK_PASSWORD")
 class Keychain:
     """Finds credentials; one per operation, since it remembers what it found. Safe to use from several threads."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], roles: Mapping[str, str] | None = None) -> None:
         self._env = env
+        self._roles = roles or {}
         self._locks: dict[str, Lock] = {}
         self._files: dict[str, AuthFile | None] = {}
         self._found: dict[tuple[str, str], Credential | None] = {}
@@ -45,8 +48,21 @@ class Keychain:
         """The credential for a repository (or for the registry itself when that is empty); None: be anonymous.
 
         Raises `ConfigError` when a place is broken that comes before one that has it: a malformed or unreadable
-        file, a failing credential helper, incomplete variables.
+        file, a failing credential helper, incomplete variables; and what `clouds.Provider` raises.
         """
+        role = self._roles.get(registry, "")
+        return (None if role else self._stored(registry, repository)) or self._given(registry, role)
+
+    def _given(self, registry: str, role: str) -> Credential | None:
+        """From the registry's cloud. Not remembered here: it lives for hours, and the cloud's module knows how long."""
+        from liftlock.auth.clouds import provider_of
+
+        provider = provider_of(registry)
+        if provider is None and role:
+            raise ConfigError(f"{registry} has a role, but is no registry of a cloud that has roles")
+        return provider.credential(registry, self._env, role) if provider else None
+
+    def _stored(self, registry: str, repository: str) -> Credential | None:
         key = (registry, repository)
         # One lock per registry: a slow helper of one does not keep another waiting.
         with self._locks.setdefault(registry, Lock()):

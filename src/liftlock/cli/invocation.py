@@ -6,7 +6,7 @@ import _thread
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
@@ -15,6 +15,7 @@ from liftlock.transfer.events import Cancel
 from liftlock.typed import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    from liftlock.auth.access import RegistryAccess
     from liftlock.services.session import Session
     from liftlock.transport.client import Transport
 
@@ -51,11 +52,10 @@ class Invocation:
         self,
         *,
         verify: Literal["auto", "destination", "client"] = "auto",
-        plain_http: Sequence[str] = (),
-        ca_files: Mapping[str, str] | None = None,
+        registries: Mapping[str, RegistryAccess] | None = None,
     ) -> Iterator[Session]:
         """A session with this run's options. While inside, SIGINT and SIGTERM stop it: once cleanly, twice at once."""
-        session = self.new_session(verify=verify, plain_http=plain_http, ca_files=ca_files, begun=self._begun)
+        session = self.new_session(verify=verify, registries=registries, begun=self._begun)
         self._begun = None
         with session, self._stopped_by_signals(), self.cancel.waking(session.abort):
             try:
@@ -68,8 +68,7 @@ class Invocation:
         self,
         *,
         verify: Literal["auto", "destination", "client"] = "auto",
-        plain_http: Sequence[str] = (),
-        ca_files: Mapping[str, str] | None = None,
+        registries: Mapping[str, RegistryAccess] | None = None,
         begun: Transport | None = None,
     ) -> Session:
         """A session with this run's options, which no signal stops."""
@@ -77,9 +76,9 @@ class Invocation:
 
         return Session(
             os.environ,
-            plain_http=(*self.plain_http, *plain_http),
+            plain_http=self.plain_http,
             ca_file=self.ca_file,
-            ca_files=ca_files,
+            registries=registries,
             client_cert=self.client_cert,
             client_key=self.client_key,
             verify=verify,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +14,7 @@ from liftlock.cli.invocation import Invocation
 from liftlock.errors import UsageError
 
 if TYPE_CHECKING:
+    from liftlock.auth.access import RegistryAccess
     from liftlock.release.pipeline import Pipeline
     from liftlock.services.project import OpenImages, Project
     from liftlock.services.promote import Wait
@@ -96,7 +97,7 @@ def opened(invocation: Invocation, file: str | None) -> Iterator[tuple[Project, 
     if invocation.output != "text":
         # Who reads JSON expects nothing but errors on stderr; logging would write warnings there by itself.
         logging.getLogger("liftlock").addHandler(logging.NullHandler())
-    with Project(file) as project, invocation.session(**_registries(project)) as session:
+    with Project(file) as project, invocation.session(registries=_registries(project)) as session:
         yield project, session
 
 
@@ -108,25 +109,15 @@ def images_for(invocation: Invocation, project: Project) -> OpenImages:
     """
 
     def open_images(pipeline: Pipeline) -> Session:
-        return invocation.new_session(**_registries(project, pipeline))
+        return invocation.new_session(registries=_registries(project, pipeline))
 
     return open_images
 
 
-class _Registries(TypedDict):
-    plain_http: list[str]
-    ca_files: dict[str, str]
-
-
-def _registries(project: Project, snapshot: Pipeline | None = None) -> _Registries:
+def _registries(project: Project, snapshot: Pipeline | None = None) -> Mapping[str, RegistryAccess]:
     here = project.known_pipeline
     registries = {**(snapshot.registries if snapshot else {}), **(here.registries if here else {})}
-    return {
-        "plain_http": [host for host, options in registries.items() if options.plain_http],
-        "ca_files": {
-            host: str(project.folder / options.ca_file) for host, options in registries.items() if options.ca_file
-        },
-    }
+    return {host: project.access(options) for host, options in registries.items()}
 
 
 def assignments(words: Iterable[str], what: str) -> dict[str, str]:

@@ -17,9 +17,11 @@ from liftlock.pipeline.model import (
     NOTIFY_KEYS,
     AnyKeys,
     ApprovalKeys,
+    CreateKeys,
     NotifyKeys,
     OverrideKeys,
     PipelineFile,
+    RegistryKeys,
     RuleKeys,
     SamplingKeys,
     ScheduleKeys,
@@ -28,7 +30,7 @@ from liftlock.pipeline.model import (
 from liftlock.pipeline.options import chosen
 from liftlock.release.check import Place, flaws
 from liftlock.release.durations import seconds
-from liftlock.release.pipeline import Pipeline, RegistryOptions
+from liftlock.release.pipeline import Pipeline, RegistryOptions, RepositoryOptions
 from liftlock.release.stage import ApprovalRule, GateRule, NotifyRule, Queue, Sampling, Stage, Trigger
 from liftlock.release.template import Template
 
@@ -103,10 +105,7 @@ class _Reading:
             images=tuple(keys.images),
             store=keys.store,
             source=self._template(keys.source, "source") if keys.source else None,
-            registries={
-                host: RegistryOptions(plain_http=options.plain_http, ca_file=options.ca_file)
-                for host, options in keys.registries.items()
-            },
+            registries={host: _registry(options) for host, options in keys.registries.items()},
             variables=keys.variables,
             groups={name: tuple(persons) for name, persons in keys.groups.items()},
             stages=tuple(self._stage(stage, ("stages", at)) for at, stage in enumerate(keys.stages)),
@@ -157,6 +156,27 @@ class _Reading:
         except ValidationError as error:
             raise explained(self._document, error, place, "a notifier") from None
         return NotifyRule(kind=kind, options=options, on=tuple(beside.on), required=beside.required, line=line)
+
+
+def _registry(keys: RegistryKeys) -> RegistryOptions:
+    create = CreateKeys() if keys.create is True else keys.create or None
+    return RegistryOptions(
+        plain_http=keys.plain_http,
+        ca_file=keys.ca_file,
+        endpoint=keys.endpoint,
+        role=keys.role,
+        create=RepositoryOptions(
+            immutable=create.immutable,
+            scan_on_push=create.scan_on_push,
+            encryption=create.encryption,
+            lifecycle=create.lifecycle,
+            tags=create.tags,
+        )
+        if create
+        else None,
+        import_into=keys.import_into,
+        lock=keys.lock,
+    )
 
 
 def _trigger(written: str | ScheduleKeys) -> tuple[Trigger, str]:

@@ -19,6 +19,7 @@ __all__ = [
     "NOT_YET",
     "AnyKeys",
     "ApprovalKeys",
+    "CreateKeys",
     "NotifyKeys",
     "OverrideKeys",
     "PipelineFile",
@@ -30,7 +31,7 @@ __all__ = [
     "StageKeys",
 ]
 
-NOT_YET = frozenset({"create", "evidence", "role", "verify"})
+NOT_YET = frozenset({"evidence", "verify"})
 """Keys that mean something to Liftlock's design and nothing to this version: refused by that name, never ignored."""
 
 NOTIFY_KEYS = ("on", "required")
@@ -60,6 +61,22 @@ class _Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class CreateKeys(_Keys):
+    """What a repository is made like that is missing when images are to go there (Amazon ECR)."""
+
+    immutable: bool = Field(default=False, description="Whether its tags cannot be moved.")
+    scan_on_push: bool = Field(default=False, alias="scan-on-push", description="Whether each image is scanned.")
+    encryption: Annotated[str, Field(pattern=r"^(AES256|KMS|arn:.+)$")] = Field(
+        default="", json_schema_extra=_without_default, description="AES256, KMS, or the ARN of a KMS key."
+    )
+    lifecycle: Text = Field(
+        default="",
+        json_schema_extra=_without_default,
+        description="A file with its lifecycle policy, as JSON, relative to this file's folder.",
+    )
+    tags: dict[str, str] = Field(default={}, description="Tags of the repository, as a cloud's resource.")
+
+
 class RegistryKeys(_Keys):
     """How one registry is talked to."""
 
@@ -71,6 +88,27 @@ class RegistryKeys(_Keys):
         json_schema_extra=_without_default,
         alias="ca-file",
         description="A PEM file with the authorities that may sign its certificate, relative to this file's folder.",
+    )
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/@\s]+$")] = Field(
+        default="",
+        json_schema_extra=_without_default,
+        description="The URL at which it is spoken to instead of at its own host, such as a private address of it.",
+    )
+    role: Annotated[str, Field(pattern=r"^arn:[a-z-]+:iam::[0-9]{12}:role/.+$")] = Field(
+        default="", json_schema_extra=_without_default, description="The AWS role that is assumed for it."
+    )
+    create: Annotated[
+        Annotated[bool, Tag("(word)")] | Annotated[CreateKeys, Tag("(mapping)")],
+        Discriminator(_by_shape(dict, "(mapping)", "(word)")),
+    ] = Field(default=False, description="Whether missing repositories are made (Amazon ECR), or what they are like.")
+    import_into: Annotated[str, Field(pattern=r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/.+$")] = Field(
+        default="",
+        json_schema_extra=_without_default,
+        alias="import",
+        description="The Azure resource id of this registry: it then fetches images itself, where it may.",
+    )
+    lock: bool = Field(
+        default=False, description="Whether promoted tags and digests are locked (Azure Container Registry)."
     )
 
 

@@ -14,10 +14,42 @@ from liftlock.release.names import suggestion
 from liftlock.release.stage import Stage
 from liftlock.release.template import Template, is_built_in
 
-__all__ = ["PIPELINE_TYPE", "Pipeline", "RegistryOptions"]
+__all__ = ["PIPELINE_TYPE", "Pipeline", "RegistryOptions", "RepositoryOptions"]
 
 PIPELINE_TYPE = "application/vnd.liftlock.pipeline.v1+json"
 """The snapshot's media type, part of the snapshot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryOptions:
+    """What a missing repository is made like."""
+
+    immutable: bool = False
+    scan_on_push: bool = False
+    encryption: str = ""
+    """``AES256``, ``KMS``, the ARN of a key; empty for the registry's default."""
+    lifecycle: str = ""
+    """A JSON file, as written: relative to the pipeline file's folder."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "immutable": self.immutable,
+            "scan-on-push": self.scan_on_push,
+            "encryption": self.encryption,
+            "lifecycle": self.lifecycle,
+            "tags": dict(self.tags),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> RepositoryOptions:
+        return cls(
+            immutable=value["immutable"],
+            scan_on_push=value["scan-on-push"],
+            encryption=value["encryption"],
+            lifecycle=value["lifecycle"],
+            tags=value["tags"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +59,39 @@ class RegistryOptions:
     plain_http: bool = False
     ca_file: str = ""
     """A PEM file, as written: relative to the pipeline file's folder."""
+    endpoint: str = ""
+    """The URL at which it is spoken to, where that is not its own host."""
+    role: str = ""
+    """The AWS role to assume for it."""
+    create: RepositoryOptions | None = None
+    """What missing repositories are made like; None: they are not made."""
+    import_into: str = ""
+    """The Azure resource id of the registry that may import images by itself."""
+    lock: bool = False
+    """Whether promoted tags and digests are locked."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For the snapshot. What came after the first version is there only where it was written."""
+        value: dict[str, Any] = {"plain-http": self.plain_http, "ca-file": self.ca_file}
+        texts = {"endpoint": self.endpoint, "role": self.role, "import": self.import_into}
+        value |= {key: text for key, text in texts.items() if text}
+        if self.create:
+            value["create"] = self.create.to_json()
+        if self.lock:
+            value["lock"] = True
+        return value
+
+    @classmethod
+    def from_json(cls, value: Any) -> RegistryOptions:
+        return cls(
+            plain_http=value["plain-http"],
+            ca_file=value["ca-file"],
+            endpoint=value.get("endpoint", ""),
+            role=value.get("role", ""),
+            create=RepositoryOptions.from_json(value["create"]) if "create" in value else None,
+            import_into=value.get("import", ""),
+            lock=value.get("lock", False),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +128,7 @@ class Pipeline:
             "images": self.images,
             "store": self.store,
             "source": self.source.text if self.source else "",
-            "registries": {
-                host: {"plain-http": options.plain_http, "ca-file": options.ca_file}
-                for host, options in self.registries.items()
-            },
+            "registries": {host: options.to_json() for host, options in self.registries.items()},
             "variables": dict(self.variables),
             "stages": [stage.to_json() for stage in self.stages],
         }
@@ -96,10 +158,7 @@ class Pipeline:
             images=tuple(value["images"]),
             store=value["store"],
             source=Template(text=value["source"]) if value["source"] else None,
-            registries={
-                host: RegistryOptions(plain_http=options["plain-http"], ca_file=options["ca-file"])
-                for host, options in value["registries"].items()
-            },
+            registries={host: RegistryOptions.from_json(options) for host, options in value["registries"].items()},
             variables=value["variables"],
             groups={name: tuple(persons) for name, persons in value.get("groups", {}).items()},
             stages=tuple(Stage.from_json(stage) for stage in value["stages"]),

@@ -11,13 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from liftlock.auth.access import NewRepository, RegistryAccess
 from liftlock.engine.workplace import Images, Workplace, place_of
 from liftlock.errors import NotFound
 from liftlock.gates.table import GATES
 from liftlock.kinds.tools import Tools
 from liftlock.notify.table import NOTIFIERS
 from liftlock.pipeline.load import DEFAULT_FILE, read
-from liftlock.release.pipeline import Pipeline
+from liftlock.release.pipeline import Pipeline, RegistryOptions
 from liftlock.release.place import LAYOUT
 from liftlock.services.folders import Folders
 from liftlock.store.artifact_store import ArtifactStore
@@ -107,6 +108,26 @@ class Project:
             images=images,
             tools=self.tools,
         )
+
+    def access(self, options: RegistryOptions) -> RegistryAccess:
+        """How a registry is talked to from here: files are relative to the pipeline file's folder."""
+        create = options.create
+        return RegistryAccess(
+            plain_http=options.plain_http,
+            ca_file=self._file(options.ca_file),
+            endpoint=options.endpoint,
+            role=options.role,
+            create=NewRepository(
+                create.immutable, create.scan_on_push, create.encryption, self._file(create.lifecycle), create.tags
+            )
+            if create
+            else None,
+            import_into=options.import_into,
+            lock=options.lock,
+        )
+
+    def _file(self, path: str) -> str:
+        return str(self.folder / path) if path else ""
 
     def target(self, place: str) -> str:
         """The name to open a place of the pipeline by: layouts are relative to the file's folder, wherever we stand."""

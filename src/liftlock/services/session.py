@@ -15,6 +15,7 @@ from liftlock.services.folders import Folders
 from liftlock.typed import TYPE_CHECKING, Literal, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
+    from liftlock.auth.access import RegistryAccess
     from liftlock.auth.authorizer import Authorizer
     from liftlock.auth.keychain import Keychain
     from liftlock.targets.locate import Targets
@@ -28,12 +29,12 @@ def transport(
     *,
     plain_http: Sequence[str] = (),
     tls: tuple[str, str, str] = ("", "", ""),
-    ca_files: Mapping[str, str] = {},
+    registries: Mapping[str, RegistryAccess] = {},
     on_request: Callable[[str], None] | None = None,
 ) -> Transport:
     """The transport for an environment and what was asked for beside it; raises `ConfigError`.
 
-    ``tls`` are the files of `TlsFiles` for every host, ``ca_files`` the authorities of single ones.
+    ``tls`` are the files of `TlsFiles` for every host, ``registries`` the options of single ones.
     """
     from liftlock.transport.client import Transport
     from liftlock.transport.memory import HostMemory
@@ -42,9 +43,18 @@ def transport(
     settings = Settings.from_environment(env)
     default = TlsFiles(*(flag or known for flag, known in zip(tls, settings.default_tls, strict=True)))
     # A host's own authority leaves it the client certificate that it would have had.
-    own = {host: (settings.tls_files(host) or default)._replace(ca_file=file) for host, file in ca_files.items()}
+    own = {
+        host: (settings.tls_files(host) or default)._replace(ca_file=access.ca_file)
+        for host, access in registries.items()
+        if access.ca_file
+    }
     settings = settings._replace(
-        plain_http=settings.plain_http | set(plain_http), tls={**settings.tls, **own}, default_tls=default
+        # What the environment says comes first: it is how a test, or one machine, stands in for a registry.
+        endpoints={host: access.endpoint for host, access in registries.items() if access.endpoint}
+        | dict(settings.endpoints),
+        plain_http=settings.plain_http.union(plain_http, (host for host in registries if registries[host].plain_http)),
+        tls={**settings.tls, **own},
+        default_tls=default,
     )
     cache = Folders.from_environment(env).cache
     memory = HostMemory(os.path.join(cache, "hosts.json") if cache else None)
@@ -63,9 +73,9 @@ Opened = TypeVar("Opened", bound=_Closable)
 class Session:
     """Registries, layouts and archives as one user sees them. One per operation; close it.
 
-    ``env`` is the environment, given explicitly; ``ca_files`` are the authorities of single hosts. ``on_request`` is
-    told of each request, in one line without secrets. ``begun`` is a transport that was made earlier for the same
-    environment: it is used where nothing else was asked for.
+    ``env`` is the environment, given explicitly; ``registries`` the options of single ones. ``on_request`` is told
+    of each request, in one line without secrets. ``begun`` is a transport that was made earlier for the
+    same environment: it is used where nothing else was asked for.
     """
 
     def __init__(
@@ -74,7 +84,7 @@ class Session:
         *,
         plain_http: Sequence[str] = (),
         ca_file: str = "",
-        ca_files: Mapping[str, str] | None = None,
+        registries: Mapping[str, RegistryAccess] | None = None,
         client_cert: str = "",
         client_key: str = "",
         verify: Literal["auto", "destination", "client"] = "auto",
@@ -85,7 +95,7 @@ class Session:
         self.verify = verify
         self._plain_http = plain_http
         self._tls = (ca_file, client_cert, client_key)
-        self._ca_files = ca_files or {}
+        self.registries = registries or {}
         self._on_request = on_request
         self._begun = begun
         self._lock = Lock()
@@ -98,7 +108,7 @@ class Session:
 
     @cached_property
     def transport(self) -> Transport:
-        flags = (*self._tls, *self._ca_files, *self._plain_http)
+        flags = (*self._tls, *self.registries, *self._plain_http)
         if self._begun is not None and not any(flags) and self._on_request is None:
             return self._kept(self._begun)
         return self._kept(
@@ -106,7 +116,7 @@ class Session:
                 self.env,
                 plain_http=self._plain_http,
                 tls=self._tls,
-                ca_files=self._ca_files,
+                registries=self.registries,
                 on_request=self._on_request,
             )
         )
@@ -115,7 +125,7 @@ class Session:
     def keychain(self) -> Keychain:
         from liftlock.auth.keychain import Keychain
 
-        return Keychain.from_environment(self.env)
+        return Keychain(self.env, {host: access.role for host, access in self.registries.items() if access.role})
 
     @cached_property
     def authorizer(self) -> Authorizer:
@@ -127,7 +137,7 @@ class Session:
     def targets(self) -> Targets:
         from liftlock.targets.locate import Targets
 
-        return self._kept(Targets(self.authorizer, verify=self.verify))
+        return self._kept(Targets(self.authorizer, verify=self.verify, registries=self.registries))
 
     @property
     def requests(self) -> int:

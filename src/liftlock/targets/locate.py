@@ -22,6 +22,7 @@ from liftlock.targets.base import Target, WritableTarget
 from liftlock.typed import TYPE_CHECKING, Literal, NamedTuple, cast
 
 if TYPE_CHECKING:
+    from liftlock.auth.access import RegistryAccess
     from liftlock.auth.authorizer import Authorizer
     from liftlock.targets.registry import RegistryTarget, Verify
     from liftlock.targets.registry_home import Home
@@ -104,16 +105,22 @@ class Targets:
     """The targets of one operation: each is opened once, whatever thread asks for it.
 
     Everything of one registry shares one `Home`, so that what it can do is learnt once. ``verify`` is for registries,
-    see `registry.Verify`; ``profiles`` replace those of particular hosts. Connections belong to the authorizer's
-    transport, which its maker closes.
+    see `registry.Verify`; ``profiles`` replace those of particular hosts, ``registries`` are their options.
+    Connections belong to the authorizer's transport, which its maker closes.
     """
 
     def __init__(
-        self, authorizer: Authorizer, *, verify: Verify = "auto", profiles: Mapping[str, Profile] | None = None
+        self,
+        authorizer: Authorizer,
+        *,
+        verify: Verify = "auto",
+        profiles: Mapping[str, Profile] | None = None,
+        registries: Mapping[str, RegistryAccess] | None = None,
     ) -> None:
         self._authorizer = authorizer
         self._verify = verify
         self._profiles = profiles or {}
+        self._registries = registries or {}
         self._homes: dict[str, Home] = {}
         self._opened: dict[str, Target] = {}
         self._lock = threading.Lock()
@@ -194,7 +201,8 @@ class Targets:
         registry, _, repository = name.partition("/")
         home = self._homes.get(registry)
         if home is None:
-            home = self._homes[registry] = Home(self._authorizer, registry, self._profiles.get(registry))
+            home = Home(self._authorizer, registry, self._profiles.get(registry), access=self._registries.get(registry))
+            self._homes[registry] = home
         return RegistryTarget(self._authorizer, registry, repository, verify=self._verify, home=home)
 
 

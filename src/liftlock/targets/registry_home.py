@@ -14,7 +14,10 @@ from liftlock.auth.authorizer import Authorizer
 from liftlock.errors import Cancelled
 from liftlock.targets.registry_profile import Profile, profile_of
 from liftlock.transport.urls import split_url
-from liftlock.typed import Final
+from liftlock.typed import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from liftlock.auth.access import RegistryAccess
 
 __all__ = ["SELF_MOUNT", "SINGLE_POST", "VERIFIES_DIGESTS", "Home", "Pace"]
 
@@ -29,11 +32,20 @@ VERIFIES_DIGESTS: Final = "verifies_digests"
 class Home:
     """A registry's facts, pace and locks. Safe to use from several threads."""
 
-    def __init__(self, authorizer: Authorizer, registry: str, profile: Profile | None = None) -> None:
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        registry: str,
+        profile: Profile | None = None,
+        *,
+        access: RegistryAccess | None = None,
+    ) -> None:
         self.authorizer = authorizer
         self.transport = authorizer.transport
         self.registry = registry
         self.profile = profile or profile_of(registry)
+        self.access = access
+        """What a pipeline file says of it; None when nothing."""
         self.referrers_api: bool | None = None
         """Not kept between runs: a registry that learns it would seem to have lost its signatures until forgotten."""
         self.manifest_pace = Pace(self.profile.manifest_puts_per_second)

@@ -22,6 +22,7 @@ Quirks that need no flag, since every registry is treated so:
 
 from __future__ import annotations
 
+from liftlock.oci.hosts import matches
 from liftlock.transport.messages import Headers
 from liftlock.typed import NamedTuple
 
@@ -90,24 +91,7 @@ def profile_of(registry: str) -> Profile:
     """The profile of a registry by its host; the most permissive one for a host that is not known."""
     host = registry.lower()
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    return next((profile for pattern, profile in PROFILES if _matches(pattern, name)), Profile())
-
-
-def _matches(pattern: str, name: str) -> bool:
-    """Whether ``*`` in the pattern can stand for what the name has there. (`fnmatch` compiles each: 2 ms a start.)"""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return name == pattern
-    *middle, last = rest
-    if not name.startswith(first) or not name.endswith(last):
-        return False
-    position, end = len(first), len(name) - len(last)
-    for part in middle:
-        found = name.find(part, position, end)
-        if found < 0:
-            return False
-        position = found + len(part)
-    return position <= end
+    return next((profile for pattern, profile in PROFILES if matches(pattern, name)), Profile())
 
 
 def recognised(headers: Headers) -> Profile | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from liftlock import __version__
-from liftlock.errors import LiftlockError, TransportError
+from liftlock.errors import ConfigError, LiftlockError, TransportError
 from liftlock.transport.addresses import Addresses
 from liftlock.transport.connection import READ_AHEAD, Connection, Sockets
 from liftlock.transport.dial import Dialer, Route, proxy_refusal
@@ -73,16 +73,27 @@ class Transport:
         self._base_urls: dict[str, str] = {}
 
     def base_url(self, registry: str) -> str:
-        """``https://host[:port]`` of a registry as it is named in references.
+        """``https://host[:port]`` of a registry as it is named in references, or the endpoint that stands for it.
 
         Plain ``http`` for hosts where it was asked for, and for loopback hosts, unless TLS files are configured for
         this host or it was found to speak TLS.
         """
         known = self._base_urls.get(registry)
         if known is None:
-            host = registry_host(registry)
-            known = self._base_urls[registry] = f"{'http' if self._speaks_plain(host) else 'https'}://{host}"
+            known = self._base_urls[registry] = self._endpoint(registry) or self._own_url(registry_host(registry))
         return known
+
+    def _endpoint(self, registry: str) -> str:
+        url = self.settings.endpoints.get(registry, "")
+        if not url:
+            return ""
+        origin, path = split_url(url)
+        if path != "/":
+            raise ConfigError(f"the endpoint of {registry} is a URL without a path, not {redact(url)}")
+        return str(origin)
+
+    def _own_url(self, host: str) -> str:
+        return f"{'http' if self._speaks_plain(host) else 'https'}://{host}"
 
     def _speaks_plain(self, host: str) -> bool:
         if self.settings.speaks_plain(host):

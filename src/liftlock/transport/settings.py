@@ -27,6 +27,9 @@ class TlsFiles(NamedTuple):
 class Settings(NamedTuple):
     """How to reach hosts. A host is written as in a reference: ``host`` or ``host:port``."""
 
+    endpoints: Mapping[str, str] = {}
+    """The URL, ``http[s]://host[:port]``, at which a registry is spoken to instead of at its own host: a private
+    address of it, or a stand-in. References, credentials and results keep the registry's name."""
     plain_http: frozenset[str] = frozenset()
     """Hosts to speak to without TLS; ``*`` means all. Loopback hosts need not be named."""
     tls: Mapping[str, TlsFiles] = {}
@@ -55,12 +58,14 @@ class Settings(NamedTuple):
     def from_environment(cls, env: Mapping[str, str], **overrides: Any) -> Settings:
         """Read proxies, ``SSL_CERT_FILE``, ``LIFTLOCK_*`` and the places of ``certs.d``; overrides win.
 
-        ``LIFTLOCK_PLAIN_HTTP`` (hosts, by comma), ``LIFTLOCK_CA_FILE``, ``LIFTLOCK_CLIENT_CERT``,
-        ``LIFTLOCK_CLIENT_KEY``, ``LIFTLOCK_CONNECT_TIMEOUT``, ``LIFTLOCK_READ_TIMEOUT``, ``LIFTLOCK_CONNECTIONS``,
+        ``LIFTLOCK_ENDPOINTS`` (``registry=url``, by comma), ``LIFTLOCK_PLAIN_HTTP`` (hosts, by comma),
+        ``LIFTLOCK_CA_FILE``, ``LIFTLOCK_CLIENT_CERT``, ``LIFTLOCK_CLIENT_KEY``, ``LIFTLOCK_CONNECT_TIMEOUT``,
+        ``LIFTLOCK_READ_TIMEOUT``, ``LIFTLOCK_CONNECTIONS``,
         ``LIFTLOCK_REQUESTS_PER_SECOND``, ``LIFTLOCK_ATTEMPTS``. Raises `ConfigError` naming the variable.
         """
         default = cls()
         settings = cls(
+            endpoints=_endpoints(env.get("LIFTLOCK_ENDPOINTS", "")),
             plain_http=frozenset(
                 host.strip() for host in env.get("LIFTLOCK_PLAIN_HTTP", "").split(",") if host.strip()
             ),
@@ -94,6 +99,16 @@ class Settings(NamedTuple):
         """Whether the user asked for plain HTTP with this host (``host[:port]``)."""
         bare = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         return not self.plain_http.isdisjoint((host, bare, "*"))
+
+
+def _endpoints(text: str) -> Mapping[str, str]:
+    found = {}
+    for item in filter(None, map(str.strip, text.split(","))):
+        registry, equals, url = item.partition("=")
+        if not equals or not registry:
+            raise ConfigError(f"LIFTLOCK_ENDPOINTS: {item!r} is not registry=url")
+        found[registry.strip()] = url.strip()
+    return found
 
 
 def _certificate_folders(env: Mapping[str, str]) -> tuple[str, ...]:

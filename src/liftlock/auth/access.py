@@ -1,0 +1,39 @@
+"""How one registry is talked to, where a pipeline file says more than its host does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from liftlock.typed import NamedTuple
+
+__all__ = ["NewRepository", "RegistryAccess"]
+
+
+class NewRepository(NamedTuple):
+    """What a repository is made like that is missing at its first push (Amazon ECR)."""
+
+    immutable: bool = False
+    """Whether its tags cannot be moved."""
+    scan_on_push: bool = False
+    encryption: str = ""
+    """``AES256``, ``KMS`` (the registry's own key), or the ARN of a key; empty for the registry's default."""
+    lifecycle: str = ""
+    """A file with its lifecycle policy, as JSON; empty for none."""
+    tags: Mapping[str, str] = {}
+
+
+class RegistryAccess(NamedTuple):
+    """One registry's options. Paths are absolute; nothing in it is secret."""
+
+    plain_http: bool = False
+    ca_file: str = ""
+    endpoint: str = ""
+    """The URL at which it is spoken to instead of at its own host; see `Settings.endpoints`."""
+    role: str = ""
+    """The ARN of the AWS role that is assumed for it."""
+    create: NewRepository | None = None
+    """What missing repositories are made like; None: their absence is an error."""
+    import_into: str = ""
+    """The Azure resource id of the registry, where images may be imported by the registry itself."""
+    lock: bool = False
+    """Whether promoted tags and digests are locked (Azure Container Registry)."""

@@ -1,0 +1,1 @@
+"""What runs inside other people's CI: Docker's command without a daemon, buildspecs, pipeline stages, recipes."""
