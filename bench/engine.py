@@ -51,7 +51,7 @@ WATCHED = 20.0
 """Seconds for which an idle worker's processor time is looked at."""
 RELEASES = 10_000
 """Releases in the history of one pipeline."""
-PATIENCE = 600.0
+PATIENCE = 1800.0
 """Seconds after which a bench gives up."""
 
 FILE = """\

@@ -142,7 +142,7 @@ def test_aliases_are_written_out() -> None:
         # not in this version
         ("./artifacts", "s3://bucket/artifacts", 3, "is not supported by this version", "./artifacts"),
         ("trigger: manual", "evidence: [slsa]", 13, "evidence is not supported by this version", "take it out"),
-        ("{ca-file: certs/ca.pem}", "{role: 'arn:aws:iam::1:role/x'}", 8, "role is not supported by this version", ""),
+        ("{ca-file: certs/ca.pem}", "{verify: strict}", 8, "verify is not supported by this version", ""),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line(old: str, new: str, line: int, said: str, hint: str) -> None:
