@@ -47,7 +47,9 @@ def test_a_copy_that_stands_still_is_canceled(
         # The front says nothing for as long as it lives: only closed sockets end this.
         assert worker.run_until(works.over(promotion), seconds=30)
 
-    assert works.get(promotion).state == "canceled"
+    last = works.get(promotion).last
+    assert last is not None
+    assert (last.execution.value, last.reason) == ("canceled", "canceled by local:anna")
     front.clear()
     with works.store.begin() as tx:
         decisions.retry(tx, promotion.id, ANNA)

@@ -278,7 +278,10 @@ class TestRollbacks:
             world.carry_out(back)
         with pytest.raises(RefusedError, match="nothing was there before"):
             world.do(decisions.rollback, world.pipeline, "prod", None, by=actor("ann"))
-        assert world.kinds().count("hold.set") == 1
+        with world.store.read() as tx:
+            (hold,) = tx.people.holds(world.pipeline.name)
+        assert hold.reason == f"rolled back to release {one.name}"
+        assert (world.kinds().count("hold.set"), world.kinds().count("hold.released")) == (2, 1)
 
     def test_a_named_release_has_to_have_been_there_and_to_be_gone(self, make_world: MakeWorld) -> None:
         world = make_world()

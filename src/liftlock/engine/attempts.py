@@ -157,8 +157,11 @@ def _end(tx: Transaction, promotion: int, attempt: int, outcome: Outcome) -> Non
         return
     if outcome["data"]:
         tx.events.add(found.pipeline, promotion, attempt, "result", outcome["data"])
-    decisions.ended(tx, promotion, Execution(outcome["execution"]), outcome["reason"])
-    told = f": {outcome['reason']}" if outcome["reason"] else ""
+    reason = outcome["reason"]
+    if reason == CANCELED and (by := tx.promotions.canceled_by(promotion)):
+        reason = f"canceled by {by}"
+    decisions.ended(tx, promotion, Execution(outcome["execution"]), reason)
+    told = f": {reason}" if reason else ""
     log.info("promotion %d to %s: %s%s", promotion, found.stage, outcome["execution"], told)
 
 

@@ -120,14 +120,11 @@ def unhold(tx: Transaction, pipeline: Pipeline, stage: str, by: Actor) -> Sequen
     if stage:
         pipeline.stage(stage)
     tx.alone(pipeline.name)
-    released = tx.people.unhold(pipeline.name, stage, by)
+    released = _released(tx, pipeline, stage, by)
     if not released:
         what = f"stage {stage!r}" if stage else f"pipeline {pipeline.name!r} as a whole"
         there = ", ".join(each.stage or "every stage" for each in tx.people.holds(pipeline.name))
         raise NotFound(f"{what} is not held", hint=f"held: {there}" if there else "")
-    for each in released:
-        data = {"stage": stage, "hold": each.id, "reason": each.reason, "setBy": each.by.person}
-        tx.ledger.append(pipeline.name, "hold.released", by, data)
     for name in [stage] if stage else [each.name for each in pipeline.stages]:
         advance(tx, pipeline.name, name)
     return released
@@ -157,8 +154,8 @@ def rollback(tx: Transaction, pipeline: Pipeline, stage: str, release: Release |
             f"release {release.name} was never in {stage!r}",
             hint=f"a rollback brings back what was there; else: liftlock promote {release.name} --to {stage}",
         )
-    if not any(each.by_rollback and each.stage == stage for each in tx.people.holds(pipeline.name)):
-        _held(tx, pipeline, stage, by, f"rolled back to release {release.name}", by_rollback=True)
+    _released(tx, pipeline, stage, by, by_rollback=True)  # that of an earlier rollback says what is no more true
+    _held(tx, pipeline, stage, by, f"rolled back to release {release.name}", by_rollback=True)
     return request(tx, release, stage, by=[by], rollback=True)
 
 
@@ -262,6 +259,16 @@ def _held(
     data = {"stage": stage, "hold": made.id, "reason": reason, "byRollback": by_rollback}
     tx.ledger.append(pipeline.name, "hold.set", by, data)
     return made
+
+
+def _released(
+    tx: Transaction, pipeline: Pipeline, stage: str, by: Actor, *, by_rollback: bool = False
+) -> Sequence[Hold]:
+    released = tx.people.unhold(pipeline.name, stage, by, by_rollback=by_rollback)
+    for each in released:
+        data = {"stage": stage, "hold": each.id, "reason": each.reason, "setBy": each.by.person}
+        tx.ledger.append(pipeline.name, "hold.released", by, data)
+    return released
 
 
 def _newest(tx: Transaction, pipeline: str, stage: str) -> Release | None:

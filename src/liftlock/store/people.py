@@ -79,11 +79,16 @@ class People:
         ).one()
         return _hold(row)
 
-    def unhold(self, pipeline: str, stage: str, by: Actor) -> Sequence[Hold]:
-        """Release the holds of exactly this stage (empty: those of every stage together); which they were."""
+    def unhold(self, pipeline: str, stage: str, by: Actor, *, by_rollback: bool = False) -> Sequence[Hold]:
+        """Release the holds of exactly this stage (empty: those of every stage together); which they were.
+
+        With ``by_rollback`` only those that a rollback has set.
+        """
+        c = t.holds.c
+        mine = (c.pipeline == pipeline) & (c.stage == stage) & c.released_at.is_(None)
         rows = self._connection.execute(
             update(t.holds)
-            .where(t.holds.c.pipeline == pipeline, t.holds.c.stage == stage, t.holds.c.released_at.is_(None))
+            .where(mine & c.by_rollback if by_rollback else mine)
             .values(released_at=self._now, released_by=str(by))
             .returning(t.holds)
         )

@@ -181,6 +181,12 @@ class Promotions:
         )
         return [(row.promotion_id, row.number) for row in rows]
 
+    def canceled_by(self, promotion_id: int) -> str:
+        """Who asked that the attempt that is under way stop; empty while nobody did."""
+        c = t.attempts.c
+        query = select(c.cancel_by).where(c.promotion_id == promotion_id, c.ended_order.is_(None))
+        return self._connection.execute(query).scalar() or ""
+
     def get(self, promotion_id: int) -> Promotion:
         """The promotion of this id; raises `NotFound`."""
         found = self._select(t.promotions.c.id == promotion_id)
