@@ -17,7 +17,7 @@ import yaml
 from liftlock.errors import ConfigError
 from liftlock.release.check import Place
 
-__all__ = ["Document", "Unquoted", "Value", "parse"]
+__all__ = ["Document", "Unquoted", "Value", "compose", "parse"]
 
 MAX_BYTES = 128 * 1024
 """A pipeline of a hundred stages has less than a tenth of it."""
@@ -61,14 +61,26 @@ class Document(NamedTuple):
 
 def parse(data: bytes, path: str) -> Document:
     """Read one YAML document; ``path`` is for messages. Raises `ConfigError` naming the line."""
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"it has {len(data)} bytes; the limit is {MAX_BYTES}", path=path)
+    root = compose(data, path, MAX_BYTES)
+    reader = _Reader(path)
+    value = reader.read(root, ()) if root is not None else None
+    return Document(path, value, reader.lines)
+
+
+def compose(data: bytes, path: str, most: int) -> yaml.Node | None:
+    """The nodes of one YAML document of at most ``most`` bytes; None when it is empty.
+
+    An alias is the node that it means, so that a few lines may stand for billions: whoever walks them has to count.
+    Raises `ConfigError` naming the line.
+    """
+    if len(data) > most:
+        raise ConfigError(f"it has {len(data)} bytes; the limit is {most}", path=path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError("it is not UTF-8", path=path, line=data.count(b"\n", 0, error.start) + 1) from None
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = ", ".join(part for part in (error.context, error.problem) if part)
@@ -80,9 +92,6 @@ def parse(data: bytes, path: str) -> Document:
         raise ConfigError(f"it is not YAML: {error.reason}", path=path, line=line) from None
     except RecursionError:
         raise ConfigError("it is nested too deeply", path=path) from None
-    reader = _Reader(path)
-    value = reader.read(root, ()) if root is not None else None
-    return Document(path, value, reader.lines)
 
 
 class _Reader:
