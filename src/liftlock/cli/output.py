@@ -56,5 +56,13 @@ def count(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text as one line that cannot steer a terminal."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """The text as one line that can steer neither a terminal nor the CI system that reads it.
+
+    Azure Pipelines obeys ``##vso[`` and ``##[`` anywhere in a line, GitHub Actions ``::`` where a line begins; a
+    registry's answer could hold either.
+    """
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    if "##" in text:
+        text = text.replace("##vso[", "## vso[").replace("##[", "## [")
+    return text.replace("::", ": :", 1) if text.lstrip().startswith("::") else text

@@ -17,6 +17,7 @@ from liftlock.cli.output import bytes_text
 from liftlock.cli.progress import Mode, watcher
 from liftlock.cli.project import assignments, file_option, images_for, opened, variable_option, wait_of, wait_options
 from liftlock.cli.promoted import show
+from liftlock.cli.results import reported, results_options
 from liftlock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ __all__ = ["promote"]
     help="Promote exactly this image, instead of what the source's tag holds (repeatable).",
 )
 @variable_option
+@results_options
 @wait_options
 @click.option(
     "--progress", type=click.Choice(get_args(Mode)), default="auto", show_default=True, help="How progress is shown."
@@ -65,6 +67,8 @@ def promote(
     plan: str | None,
     pins: tuple[str, ...],
     variables: tuple[str, ...],
+    summary_file: str | None,
+    variables_file: str | None,
     wait: str | None,
     no_wait: bool,
     progress: Mode,
@@ -80,6 +84,7 @@ def promote(
     pinned to their digests and made a release: one command for a CI job, which needs no state that is kept. What has
     to be in an earlier stage is then proven by that stage's registries.
     """
+    from liftlock.ci.results import digest_variables
     from liftlock.services import promote as service
     from liftlock.services.actor import local_actor
 
@@ -87,8 +92,12 @@ def promote(
     watch = watcher(progress, invocation.output, os.environ, sys.stderr)
     by = local_actor(os.environ)
     wanted = _Wanted(release=release, stage=stage, plan=plan, pins=pins, variables=variables)
-    with opened(invocation, file) as (project, session):
+    results = reported(file, stage, summary_file=summary_file, variables_file=variables_file)
+    with results as report, opened(invocation, file) as (project, session):
+        if variables_file:
+            digest_variables(project.pipeline.images)
         chosen, to, proven = wanted.choose(invocation, project, session, by)
+        report.about(chosen, to)
         if no_wait:
             promoted = service.ask(project, chosen, to, by, proven=proven)
         else:
@@ -104,6 +113,7 @@ def promote(
                     on_event=watch,
                     cancel=invocation.cancel,
                 )
+        report.promoted = promoted
         if promoted.result:
             blobs = promoted.result["blobs"]
             invocation.summary = f"{blobs['mounted']} mounted, {bytes_text(promoted.result['copiedBytes'])} copied"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from liftlock.cli.invocation import Invocation
 from liftlock.cli.output import bytes_text, document, fields, line, table
 from liftlock.cli.standing import condition_rows, named, next_step
+from liftlock.release.build_facts import build_facts
 
 if TYPE_CHECKING:
     from liftlock.services.project import Project
@@ -25,7 +27,8 @@ def show(invocation: Invocation, project: Project, promoted: Promoted, *, asked_
     if standing.conditions and not asked_only:
         invocation.code = WAITS
     if invocation.output != "text":
-        document("Promotion", promoted.to_json(), compact=invocation.output == "ndjson")
+        content = {**promoted.to_json(), "link": build_facts(os.environ).url}
+        document("Promotion", content, compact=invocation.output == "ndjson")
         return
     result = promoted.result
     blobs = result.get("blobs", {})

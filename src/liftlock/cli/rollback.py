@@ -14,6 +14,7 @@ from liftlock.cli.options import network_options, output_option
 from liftlock.cli.progress import Mode, watcher
 from liftlock.cli.project import file_option, images_for, opened, to_option, wait_of, wait_options
 from liftlock.cli.promoted import show
+from liftlock.cli.results import reported, results_options
 
 __all__ = ["rollback"]
 
@@ -26,6 +27,7 @@ __all__ = ["rollback"]
 @click.option(
     "--release", metavar="RELEASE", help="The release to bring back; by default the one that was there before."
 )
+@results_options
 @wait_options
 @click.option(
     "--progress", type=click.Choice(get_args(Mode)), default="auto", show_default=True, help="How progress is shown."
@@ -39,6 +41,8 @@ def rollback(
     *,
     stage: str,
     release: str | None,
+    summary_file: str | None,
+    variables_file: str | None,
     wait: str | None,
     no_wait: bool,
     progress: Mode,
@@ -49,14 +53,19 @@ def rollback(
     It is a promotion like any other, with the stage's conditions; what it need not meet is said in the stage, under
     rollback. Nothing newer goes there until the hold is released with: liftlock unhold STAGE.
     """
+    from liftlock.ci.results import digest_variables
     from liftlock.services import promote as service
     from liftlock.services.actor import local_actor
 
     patience = wait_of(wait, no_wait=no_wait)
     watch = watcher(progress, invocation.output, os.environ, sys.stderr)
     by = local_actor(os.environ)
-    with opened(invocation, file) as (project, _):
+    results = reported(file, stage, summary_file=summary_file, variables_file=variables_file)
+    with results as report, opened(invocation, file) as (project, _):
+        if variables_file:
+            digest_variables(project.pipeline.images)
         promoted = service.roll_back(project, stage, release, by)
+        report.about(promoted.release, stage)
         if not no_wait:
             with watch:
                 promoted = service.carry_out(
@@ -68,4 +77,5 @@ def rollback(
                     on_event=watch,
                     cancel=invocation.cancel,
                 )
+        report.promoted = promoted
         show(invocation, project, promoted, asked_only=no_wait)

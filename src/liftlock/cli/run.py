@@ -111,6 +111,10 @@ def _fail(error: Exception, invocation: Invocation) -> int:
         if failure.get("hint"):
             lines.append(f"hint: {failure['hint']}")
         sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
+        if not {"GITHUB_ACTIONS", "TF_BUILD"}.isdisjoint(os.environ):
+            from liftlock.ci.annotations import annotation
+
+            sys.stderr.write(annotation(os.environ, failure))
     return int(failure["exitCode"])
 
 

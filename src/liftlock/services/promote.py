@@ -32,7 +32,7 @@ from liftlock.store.events import Seen
 from liftlock.store.store import Transaction
 from liftlock.transfer.events import Cancel, Event, OnEvent, ignore
 
-__all__ = ["Promoted", "Wait", "ask", "carry_out", "promote", "roll_back", "unsuccessful"]
+__all__ = ["Promoted", "Wait", "ask", "carry_out", "latest", "promote", "roll_back", "unsuccessful"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +107,14 @@ def ask(project: Project, release: Release, stage: str, by: Actor, *, proven: fr
     if promotion.decision is Decision.REFUSED:
         raise _refused(found)
     return Promoted(standing=found, destinations=destinations, joined=promotion.id in before)
+
+
+def latest(project: Project, release: Release, stage: str) -> Promoted | None:
+    """What the newest promotion of a release to a stage has come to; None where it was never asked for."""
+    with project.home.store.read() as tx:
+        promotion = tx.promotions.latest(release.id, stage)
+        found = promotion and standing(tx, release, promotion)
+    return Promoted(standing=found, destinations=_destinations(project, release, stage)) if found else None
 
 
 def roll_back(project: Project, stage: str, text: str | None, by: Actor) -> Promoted:
