@@ -57,7 +57,7 @@ class Invocation:
         """A session with this run's options. While inside, SIGINT and SIGTERM stop it: once cleanly, twice at once."""
         session = self.new_session(verify=verify, registries=registries, begun=self._begun)
         self._begun = None
-        with session, self._stopped_by_signals(), self.cancel.waking(session.abort):
+        with session, self.stopped_by_signals(), self.cancel.waking(session.abort):
             try:
                 yield session
             finally:
@@ -87,7 +87,8 @@ class Invocation:
         )
 
     @contextmanager
-    def _stopped_by_signals(self) -> Iterator[None]:
+    def stopped_by_signals(self) -> Iterator[None]:
+        """While inside, the first SIGINT or SIGTERM makes the request to stop, and the second ends the process."""
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
