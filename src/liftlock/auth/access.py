@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from liftlock.typed import NamedTuple
 
-__all__ = ["NewRepository", "RegistryAccess"]
+__all__ = ["NewRepository", "RegistryAccess", "surroundings"]
 
 
 class NewRepository(NamedTuple):
@@ -37,3 +37,21 @@ class RegistryAccess(NamedTuple):
     """The Azure resource id of the registry, where images may be imported by the registry itself."""
     lock: bool = False
     """Whether promoted tags and digests are locked (Azure Container Registry)."""
+
+
+def surroundings(env: Mapping[str, str], registry: str, access: RegistryAccess | None) -> Mapping[str, str]:
+    """The environment as it is for one registry: how it is reached, in the variables that the transport reads.
+
+    For those who speak to it with a transport of their own, as the clouds' modules do for its credentials.
+    """
+    if access is None:
+        return env
+    own = {
+        # What the environment says comes first, as it does for everything else.
+        "LIFTLOCK_ENDPOINTS": f"{registry}={access.endpoint}," if access.endpoint else "",
+        "LIFTLOCK_PLAIN_HTTP": f"{registry}," if access.plain_http else "",
+    }
+    changed = {name: value + env.get(name, "") for name, value in own.items() if value}
+    if access.ca_file:
+        changed["LIFTLOCK_CA_FILE"] = access.ca_file
+    return {**env, **changed} if changed else env

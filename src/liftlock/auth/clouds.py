@@ -11,7 +11,7 @@ from liftlock.auth.secret import Credential
 from liftlock.oci.hosts import matches
 from liftlock.typed import Protocol, cast
 
-__all__ = ["Provider", "provider_of"]
+__all__ = ["Provider", "is_over", "provider_of"]
 
 _MODULES: tuple[tuple[str, str], ...] = (
     ("*.dkr.ecr.*.amazonaws.com", "liftlock.auth.ecr"),
@@ -54,3 +54,20 @@ def provider_of(registry: str) -> Provider | None:
 
             return cast(Provider, import_module(module))
     return None
+
+
+def is_over(stored: Credential, now: float) -> bool:
+    """Whether a stored login says of itself that it has ended; ``now`` in seconds since the epoch.
+
+    What ``docker login`` keeps of Amazon ECR is good for 12 hours, and then answered with 403. It is base64 of JSON
+    with ``expiration`` (CircleCI-Public/aws-ecr-orb#265). What cannot be read is not over.
+    """
+    if stored.username != "AWS":
+        return False
+    import json
+    from base64 import b64decode
+
+    try:
+        return bool(json.loads(b64decode(stored.secret.reveal()))["expiration"] <= now)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False

@@ -7,7 +7,8 @@
    ``$XDG_CONFIG_HOME/containers`` (``~/.config/containers`` without it);
 5. for the registries of a cloud, the cloud itself, as whoever this environment is there (``clouds``).
 
-A registry with a role of its own goes to its cloud at once: that is what the role was named for.
+A registry with a role of its own goes to its cloud at once: that is what the role was named for. A login of Amazon ECR
+whose 12 hours are over counts as none.
 Within a file: the helper that ``credHelpers`` names for the registry, and then no other entry of this file for it;
 else the ``credsStore``; else ``auths``, the longest path first. Nothing is read before it is asked for, and everything
 only once.
@@ -16,12 +17,17 @@ only once.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from threading import Lock
 
 from liftlock.auth.files import AuthFile, registry_key, server_name
 from liftlock.auth.secret import Credential, Secret
 from liftlock.errors import ConfigError
+from liftlock.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from liftlock.auth.access import RegistryAccess
 
 __all__ = ["Keychain", "auth_paths", "docker_config", "from_variables"]
 
@@ -29,11 +35,15 @@ _VARIABLES = ("LIFTLOCK_REGISTRY", "LIFTLOCK_USERNAME", "LIFTLOCK_PASSWORD")
 
 
 class Keychain:
-    """Finds credentials; one per operation, since it remembers what it found. Safe to use from several threads."""
+    """Finds credentials; one per operation, since it remembers what it found. Safe to use from several threads.
 
-    def __init__(self, env: Mapping[str, str], roles: Mapping[str, str] | None = None) -> None:
+    ``registries`` are the options of single ones: a role, and how they are reached.
+    """
+
+    def __init__(self, env: Mapping[str, str], registries: Mapping[str, RegistryAccess] | None = None) -> None:
         self._env = env
-        self._roles = roles or {}
+        self._registries = registries or {}
+        self._surroundings: dict[str, Mapping[str, str]] = {}
         self._locks: dict[str, Lock] = {}
         self._files: dict[str, AuthFile | None] = {}
         self._found: dict[tuple[str, str], Credential | None] = {}
@@ -50,17 +60,32 @@ class Keychain:
         Raises `ConfigError` when a place is broken that comes before one that has it: a malformed or unreadable
         file, a failing credential helper, incomplete variables; and what `clouds.Provider` raises.
         """
-        role = self._roles.get(registry, "")
-        return (None if role else self._stored(registry, repository)) or self._given(registry, role)
+        access = self._registries.get(registry)
+        role = access.role if access else ""
+        return (None if role else self._lasting(registry, repository)) or self._given(registry, role)
+
+    def _lasting(self, registry: str, repository: str) -> Credential | None:
+        """What is stored, unless it is a cloud's password that has ended: the cloud then gives another."""
+        from liftlock.auth.clouds import is_over, provider_of
+
+        stored = self._stored(registry, repository)
+        over = stored is not None and is_over(stored, time.time()) and provider_of(registry) is not None
+        return None if over else stored
 
     def _given(self, registry: str, role: str) -> Credential | None:
         """From the registry's cloud. Not remembered here: it lives for hours, and the cloud's module knows how long."""
+        from liftlock.auth.access import surroundings
         from liftlock.auth.clouds import provider_of
 
         provider = provider_of(registry)
         if provider is None and role:
             raise ConfigError(f"{registry} has a role, but is no registry of a cloud that has roles")
-        return provider.credential(registry, self._env, role) if provider else None
+        if provider is None:
+            return None
+        env = self._surroundings.get(registry)
+        if env is None:
+            env = self._surroundings[registry] = surroundings(self._env, registry, self._registries.get(registry))
+        return provider.credential(registry, env, role)
 
     def _stored(self, registry: str, repository: str) -> Credential | None:
         key = (registry, repository)

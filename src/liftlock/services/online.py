@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from liftlock.errors import AccessDenied, Cancelled, ConfigError, LiftlockError, UsageError
+from liftlock.errors import AccessDenied, Cancelled, ConfigError, LiftlockError, NotFound, UsageError
 from liftlock.release.pipeline import Pipeline
 from liftlock.release.place import LAYOUT, parse_place
 from liftlock.release.release import check_variables
@@ -64,7 +64,9 @@ def check(pipeline: Pipeline, session: Session, *, variables: Mapping[str, str] 
         except Cancelled:
             raise
         except LiftlockError as error:
-            return replace(place, problem=error)
+            access = session.registries.get(place.registry)
+            made = isinstance(error, NotFound) and access is not None and access.create is not None
+            return place if made else replace(place, problem=error)  # a push makes it
         return place
 
     return gather(asked, _places(pipeline, {**pipeline.variables, **check_variables(pipeline, variables or {})}))

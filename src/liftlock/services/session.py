@@ -125,7 +125,7 @@ class Session:
     def keychain(self) -> Keychain:
         from liftlock.auth.keychain import Keychain
 
-        return Keychain(self.env, {host: access.role for host, access in self.registries.items() if access.role})
+        return Keychain(self.env, self.registries)
 
     @cached_property
     def authorizer(self) -> Authorizer:
@@ -137,7 +137,7 @@ class Session:
     def targets(self) -> Targets:
         from liftlock.targets.locate import Targets
 
-        return self._kept(Targets(self.authorizer, verify=self.verify, registries=self.registries))
+        return self._kept(Targets(self.authorizer, verify=self.verify, registries=self.registries, env=self.env))
 
     @property
     def requests(self) -> int:

@@ -105,8 +105,9 @@ class Targets:
     """The targets of one operation: each is opened once, whatever thread asks for it.
 
     Everything of one registry shares one `Home`, so that what it can do is learnt once. ``verify`` is for registries,
-    see `registry.Verify`; ``profiles`` replace those of particular hosts, ``registries`` are their options.
-    Connections belong to the authorizer's transport, which its maker closes.
+    see `registry.Verify`; ``profiles`` replace those of particular hosts, ``registries`` are their options, ``env``
+    is the environment, in which their clouds are asked. Connections belong to the authorizer's transport, which its
+    maker closes.
     """
 
     def __init__(
@@ -116,11 +117,13 @@ class Targets:
         verify: Verify = "auto",
         profiles: Mapping[str, Profile] | None = None,
         registries: Mapping[str, RegistryAccess] | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._authorizer = authorizer
         self._verify = verify
         self._profiles = profiles or {}
         self._registries = registries or {}
+        self._env = env or {}
         self._homes: dict[str, Home] = {}
         self._opened: dict[str, Target] = {}
         self._lock = threading.Lock()
@@ -201,7 +204,8 @@ class Targets:
         registry, _, repository = name.partition("/")
         home = self._homes.get(registry)
         if home is None:
-            home = Home(self._authorizer, registry, self._profiles.get(registry), access=self._registries.get(registry))
+            access = self._registries.get(registry)
+            home = Home(self._authorizer, registry, self._profiles.get(registry), access=access, env=self._env)
             self._homes[registry] = home
         return RegistryTarget(self._authorizer, registry, repository, verify=self._verify, home=home)
 

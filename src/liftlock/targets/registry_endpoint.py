@@ -10,7 +10,7 @@ from liftlock.auth.authorizer import Authorizer
 from liftlock.errors import AccessDenied, Cancelled, CorruptContent, LiftlockError, RegistryError
 from liftlock.oci.distribution import Scope, next_link
 from liftlock.oci.manifest import MAX_MANIFEST
-from liftlock.targets.registry_errors import Answer, failure, is_absent
+from liftlock.targets.registry_errors import Answer, failure, is_absent, lacks_repository
 from liftlock.targets.registry_home import Home
 from liftlock.targets.registry_profile import recognised
 from liftlock.transport.messages import Body, Request, Response
@@ -84,12 +84,30 @@ class Endpoint:
         body: Body | None = None,
         limit: int = MAX_MANIFEST,
     ) -> Answer:
-        """One attempt, read to its end. ``action`` continues "cannot" in errors; other statuses are raised."""
+        """One attempt, read to its end. ``action`` continues "cannot" in errors; other statuses are raised.
+
+        Where a write finds no repository, and the registry has to be asked for one, it is made and written to.
+        """
         with self.doing(action):
             answer = read_answer(self.send(method, path, headers, body), expect, limit)
+            if method in ("POST", "PUT") and lacks_repository(answer) and self._make_repository():
+                answer = read_answer(self.send(method, path, headers, body), expect, limit)
         if answer.status not in expect:
             raise failure(answer, self.place, action)
         return answer
+
+    def _make_repository(self) -> bool:
+        """Make the repository, where the pipeline file says so; whether there is one now that was not."""
+        access = self.home.access
+        if access is None or access.create is None or self.scope.kind != "repository":
+            return False
+        with self.home.lock(f"make {self.repository}"):
+            if self.repository not in self.home.made:
+                from liftlock.targets.ecr import create_repository
+
+                create_repository(self.home.registry, self.repository, access.create, self.home.env, access.role)
+                self.home.made.add(self.repository)
+        return True
 
     def head(self, action: str, path: str, headers: Mapping[str, str] = {}) -> Answer | None:
         """One attempt to learn whether something exists; None when not.

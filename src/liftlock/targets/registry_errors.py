@@ -8,6 +8,7 @@ Sources: distribution spec 1.1, "Error codes"; the registries' threads are at th
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from liftlock.errors import (
     AccessDenied,
@@ -19,11 +20,20 @@ from liftlock.errors import (
     Throttled,
 )
 from liftlock.oci.distribution import error_codes
+from liftlock.targets.registry_profile import profile_of
 from liftlock.transport.messages import Headers
 from liftlock.transport.retry import retry_after
 from liftlock.typed import NamedTuple
 
-__all__ = ["ABSENT", "MISSING_CONTENT", "Answer", "failure", "is_absent", "speaks_of_immutability"]
+__all__ = [
+    "ABSENT",
+    "MISSING_CONTENT",
+    "Answer",
+    "failure",
+    "is_absent",
+    "lacks_repository",
+    "speaks_of_immutability",
+]
 
 ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
 """Codes which, with a 404, mean that it is not there. ``NOT_FOUND`` is Harbor's."""
@@ -37,8 +47,15 @@ _CORRUPT = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
 # (GoogleContainerTools/jib#3057), others a code of their own.
 _IMMUTABLE_CODES = frozenset({"TAG_IMMUTABLE", "IMAGETAGALREADYEXISTS", "IMAGETAGALREADYEXISTSEXCEPTION"})
 _IMMUTABLE_WORDS = ("immutab", "does not allow updating", "cannot be overwritten", "cannot be updated")
-_MESSAGE, _CODE = 300, 60
-"""Characters of a registry's text that are shown."""
+# Sentences of ECR (google/go-containerregistry#1568; int128/docker-manifest-create-action#63 for children of an index).
+_OTHER_DIGEST = "does not match the image digest"
+_LACKING = ("layers with digests", "images with digests")
+_ARCHIVED = "archived"
+"""An archived image of ECR answers 404 to who pulls it ("Archiving an image in Amazon ECR")."""
+_THROTTLING = frozenset({"TOOMANYREQUESTS", "TOOMANYREQUESTSEXCEPTION", "THROTTLINGEXCEPTION"})
+_MESSAGE, _CODE = 500, 60
+"""Characters of a registry's text that are shown; IAM's sentences are long."""
+_ARCHIVED_HINT = "restore it: aws ecr update-image-storage-class --target-storage-class STANDARD; or push it again"
 _CREDENTIALS = r"(?i)\b(?:basic|bearer)\s+\S+|\beyJ[\w-]{8,}\S*"
 """What careless proxies repeat of a request: its Authorization header, or a token (a JWT begins with ``eyJ``)."""
 
@@ -73,6 +90,11 @@ def is_absent(answer: Answer, *, head: bool = False) -> bool:
     return answer.status == 404 and (head or not ABSENT.isdisjoint(answer.codes))
 
 
+def lacks_repository(answer: Answer) -> bool:
+    """Whether this answer to a write says that there is no such repository."""
+    return answer.status == 404 and "NAME_UNKNOWN" in answer.codes
+
+
 def speaks_of_immutability(answer: Answer) -> bool:
     """Whether the answer refuses to replace something that exists."""
     if answer.status in (409, 412) or not _IMMUTABLE_CODES.isdisjoint(answer.codes):
@@ -86,9 +108,8 @@ def failure(answer: Answer, place: str, action: str) -> LiftlockError:
 
     ``place`` is ``registry/repository``; ``action`` continues "cannot", for example ``push manifest v1``.
     """
-    status, codes = answer.status, answer.codes
-    if action.startswith("push manifest") and "BLOB_UNKNOWN" in codes:
-        # zot's and Artifactory's code for the same (docker/buildx#196).
+    status, codes, words = answer.status, answer.codes, answer.message.lower()
+    if action.startswith("push manifest") and _lacks_content(codes, words):
         codes = (*codes, MISSING_CONTENT)
     said = ", ".join((str(status), *codes)) + (f": {answer.message}" if answer.message else "")
 
@@ -98,7 +119,7 @@ def failure(answer: Answer, place: str, action: str) -> LiftlockError:
     host = place.partition("/")[0]
 
     # GitHub's secondary limits are a 403 that says when to come back.
-    if status == 429 or "TOOMANYREQUESTS" in codes or (status in (403, 503) and "retry-after" in answer.headers):
+    if status == 429 or not _THROTTLING.isdisjoint(codes) or (status in (403, 503) and "retry-after" in answer.headers):
         return Throttled(
             text("the registry is throttling"),
             status=status,
@@ -118,24 +139,46 @@ def failure(answer: Answer, place: str, action: str) -> LiftlockError:
         return AccessDenied(text("the registry denies it"), hint=_denied_hint(answer, host))
     if MISSING_CONTENT in codes:
         return RegistryError(text("it lacks content that the manifest names"), status=status, codes=codes)
-    if not _CORRUPT.isdisjoint(codes):
+    if not _CORRUPT.isdisjoint(codes) or _OTHER_DIGEST in words:
         return CorruptContent(text("the registry received other bytes than announced"))
+    if status == 404 and _ARCHIVED in words:
+        return NotFound(text("it is archived"), hint=_ARCHIVED_HINT)
     if is_absent(answer):
-        return NotFound(text("it does not exist"), hint=_absent_hint(action, codes))
+        return _absent(text, place, action, codes)
     return RegistryError(text("unexpected answer"), status=status, codes=codes, hint=_hint(answer))
 
 
+def _lacks_content(codes: tuple[str, ...], words: str) -> bool:
+    """Whether a manifest was refused for what is not there, in other words than `MISSING_CONTENT`."""
+    # zot's and Artifactory's code (docker/buildx#196); ECR's sentences.
+    return "BLOB_UNKNOWN" in codes or any(lacking in words for lacking in _LACKING)
+
+
 def _denied_hint(answer: Answer, host: str) -> str:
+    action = re.search(r"not authorized to perform: ([a-z-]+:[A-Za-z]+)", answer.message)
+    if action:
+        return (
+            f"allow {action[1]} in the IAM policy of who asks and, for another account's registry, in the repository's"
+        )
+    if "authorization token has expired" in answer.message.lower():
+        return f"a login that is kept for it has ended: liftlock logout {host}, and the AWS identity is used again"
     if "MANIFEST_INVALID" in answer.codes:
         # Artifactory answers so when a tag is replaced without the right to delete.
         return "replacing a tag may need the right to delete as well"
     return f"liftlock login {host}, or ask for the right; some registries also say this of what does not exist"
 
 
-def _absent_hint(action: str, codes: tuple[str, ...]) -> str:
-    if "NAME_UNKNOWN" in codes and action.startswith(("push", "upload")):
-        return "create the repository first: this registry does not create it when something is pushed"
-    return ""
+def _absent(text: Callable[[str], str], place: str, action: str, codes: tuple[str, ...]) -> NotFound:
+    if "NAME_UNKNOWN" not in codes or not action.startswith(("push", "upload")):
+        return NotFound(text("it does not exist"))
+    host, _, repository = place.partition("/")
+    hint = "create the repository first: this registry does not create it when something is pushed"
+    if profile_of(host).name == "Amazon ECR":
+        hint = (
+            f"write 'create: true' for {host} under 'registries' of the pipeline file, "
+            f"or: aws ecr create-repository --repository-name {repository}"
+        )
+    return NotFound(text(f"the repository {repository} does not exist in registry {host}"), hint=hint)
 
 
 def _hint(answer: Answer) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from liftlock.auth.authorizer import Authorizer
 from liftlock.errors import Cancelled
@@ -39,6 +39,7 @@ class Home:
         profile: Profile | None = None,
         *,
         access: RegistryAccess | None = None,
+        env: Mapping[str, str] = {},
     ) -> None:
         self.authorizer = authorizer
         self.transport = authorizer.transport
@@ -46,6 +47,10 @@ class Home:
         self.profile = profile or profile_of(registry)
         self.access = access
         """What a pipeline file says of it; None when nothing."""
+        self.env = env
+        """The environment, for asking the registry's cloud."""
+        self.made: set[str] = set()
+        """The repositories that this operation has made, see `Endpoint.once`."""
         self.referrers_api: bool | None = None
         """Not kept between runs: a registry that learns it would seem to have lost its signatures until forgotten."""
         self.manifest_pace = Pace(self.profile.manifest_puts_per_second)

@@ -61,6 +61,7 @@ PROFILES: tuple[tuple[str, Profile], ...] = (
     ("*.dkr.ecr.*.amazonaws.com.cn", _ECR),
     ("*.dkr.ecr-fips.*.amazonaws.com", _ECR),
     ("*.dkr-ecr.*.on.aws", _ECR),
+    ("*.dkr-ecr-fips.*.on.aws", _ECR),
     # aws/containers-roadmap#1459: no mount between repositories.
     ("public.ecr.aws", _ECR._replace(name="Amazon ECR Public", mount=False)),
     # Only a manifest's GET is a pull (docs.docker.com/docker-hub/usage/pulls).
