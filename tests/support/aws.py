@@ -30,7 +30,8 @@ class Moto:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "MOTO_ACCOUNT_ID": ACCOUNT},
+            # Its own account is the default one: said here, it would be everybody's, whatever role is assumed.
+            env={name: value for name, value in os.environ.items() if name != "MOTO_ACCOUNT_ID"},
         )
         assert self._process.stderr is not None
         found = next(filter(None, map(_LISTENS.search, self._process.stderr)), None)
