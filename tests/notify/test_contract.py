@@ -20,6 +20,7 @@ from liftlock.notify.base import Message, Notifier
 from liftlock.notify.table import NOTIFIERS
 from liftlock.notify.testing import check, sample
 from liftlock.pipeline.kinds import Options
+from tests.support.cluster import Cluster
 from tests.support.git import BareRepository, GitServer, git
 from tests.support.receiver import Receiver, Reply
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.contract
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples/notifier-plugin"
 SECRET = "hunter2"
-KINDS = ("apprise", "command", "git", "ntfy", "registry-push", "webhook")
+KINDS = ("apprise", "command", "git", "kubernetes", "ntfy", "registry-push", "webhook")
 
 
 @dataclass
@@ -80,7 +81,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
             yield _git(tmp_path, server)
     else:
         with Receiver() as receiver:
-            yield _over_http(name, receiver)
+            yield _kubernetes(receiver) if name == "kubernetes" else _over_http(name, receiver)
 
 
 def _over_http(name: str, receiver: Receiver) -> Case:
@@ -101,6 +102,19 @@ def _over_http(name: str, receiver: Receiver) -> Case:
         break_for_now=functools.partial(receiver.always, Reply(503, body=SECRET.encode())),
         break_for_good=functools.partial(receiver.always, Reply(403, body=SECRET.encode())),
         final=name != "apprise",
+    )
+
+
+def _kubernetes(receiver: Receiver) -> Case:
+    cluster = Cluster(SECRET)
+    cluster.add("default/deployments/web", {"web": "old"})
+    receiver.always(cluster.answer)
+    return Case(
+        options={"workload": "deployment/web", "server": receiver.url, "token": "env:URL", "allow-private": True},
+        environment={"URL": SECRET},
+        carried=lambda: [each.body.decode() for each in receiver.requests if each.method == "PATCH"],
+        break_for_now=functools.partial(receiver.always, Reply(503, body=SECRET.encode())),
+        break_for_good=functools.partial(receiver.always, Reply(403, body=SECRET.encode())),
     )
 
 

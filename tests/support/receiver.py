@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -47,18 +47,19 @@ class Reply:
 class Receiver:
     """Listens on loopback. Answers 200 unless `next` or `always` say otherwise; `requests` are in order of arrival."""
 
-    def __init__(self, *, tls: Authority | None = None) -> None:
+    def __init__(self, *, tls: Authority | None = None, mutual: bool = False) -> None:
+        """``mutual``: whoever comes has to show a certificate of the same authority."""
         self._lock = threading.Lock()
         self._requests: list[Received] = []
         self._next: list[Reply] = []
-        self._always = Reply()
+        self._always: Reply | Callable[[Received], Reply] = Reply()
         self._ending = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._scheme = "http"
         if tls is not None:
             self._scheme = "https"
-            self._server.socket = _secured(self._server, tls)
+            self._server.socket = _secured(self._server, tls, mutual=mutual)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -93,8 +94,8 @@ class Receiver:
         with self._lock:
             self._next += replies
 
-    def always(self, reply: Reply) -> None:
-        """What to answer from now on."""
+    def always(self, reply: Reply | Callable[[Received], Reply]) -> None:
+        """What to answer from now on; what says so for each request is asked for one at a time."""
         with self._lock:
             self._always = reply
 
@@ -114,19 +115,23 @@ class Receiver:
         """Record a request, and say what it gets; for the handler."""
         with self._lock:
             self._requests.append(request)
-            return self._next.pop(0) if self._next else self._always
+            reply = self._next.pop(0) if self._next else self._always
+            return reply(request) if callable(reply) else reply
 
     def hang(self) -> None:
         """Keep a handler until the end; for the handler."""
         self._ending.wait()
 
 
-def _secured(server: ThreadingHTTPServer, authority: Authority) -> Any:
+def _secured(server: ThreadingHTTPServer, authority: Authority, *, mutual: bool) -> Any:
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     pair = authority.server()
     context.load_cert_chain(pair.certificate, pair.key)
+    if mutual:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(authority.ca)
     return context.wrap_socket(server.socket, server_side=True)
 
 

@@ -20,7 +20,7 @@ from liftlock.kinds.tools import Tools
 from liftlock.transport.client import Transport
 from liftlock.transport.messages import Headers, Request
 from liftlock.transport.retry import retry_after
-from liftlock.transport.settings import Settings
+from liftlock.transport.settings import Settings, TlsFiles
 from liftlock.transport.urls import Origin, redact, split_url
 
 __all__ = ["MAX_ANSWER", "Answer", "Call", "call"]
@@ -47,6 +47,8 @@ class Call:
     body: bytes | None = None
     allow_private: bool = False
     """Whether it may lead to loopback and private addresses."""
+    tls: TlsFiles | None = None
+    """Files for this host alone; None for what the environment says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +61,18 @@ class Answer:
     host: str
     """Whose answer it is, as it may be shown."""
 
-    def require_success(self) -> None:
-        """Raise unless the status is 2xx: temporary for 408, 425, 429 and 5xx, final for everything else."""
+    def require_success(self, reason: str = "", hint: str = "") -> None:
+        """Raise unless the status is 2xx: temporary for 408, 425, 429 and 5xx, final for everything else.
+
+        ``reason`` is what the answer says itself, as far as it may be shown.
+        """
         if 200 <= self.status < 300:
             return
-        what = f"{self.host} answers with status {self.status}"
+        what = f"{self.host} answers with status {self.status}{f' ({reason})' if reason else ''}"
         if self.status == 429 or (self.status == 503 and "retry-after" in self.headers):
             raise Throttled(what, status=self.status, retry_after=retry_after(self.headers))
-        hint = "redirects are not followed: name the URL that it leads to" if 300 <= self.status < 400 else ""
+        if 300 <= self.status < 400:
+            hint = "redirects are not followed: name the URL that it leads to"
         raise TransportError(what, hint=hint, temporary=self.status in _AGAIN or self.status >= 500)
 
 
@@ -81,6 +87,8 @@ def call(request: Call, tools: Tools) -> Answer:
     settings = Settings.from_environment(
         tools.environment, connect_timeout=request.timeout, read_timeout=request.timeout, attempts=1
     )
+    if request.tls is not None:
+        settings = settings._replace(tls={origin.authority: request.tls})
     transport = Transport(settings)
     watch = _Watch(transport, tools, request.timeout)
     try:

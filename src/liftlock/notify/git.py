@@ -25,7 +25,7 @@ from liftlock.notify.base import Message
 from liftlock.notify.fill import Fillable, fill
 from liftlock.notify.git_remote import Blob, Branch, remote
 from liftlock.notify.options import Timeout
-from liftlock.notify.pushed import pushed
+from liftlock.notify.pushed import chosen, pushed
 from liftlock.notify.yaml_path import Match, parse_path
 from liftlock.pipeline.kinds import Options, SecretReference, SecretText
 from liftlock.release.durations import seconds
@@ -129,7 +129,11 @@ class Git:
     options = GitOptions
 
     def send(self, message: Message, options: GitOptions, tools: Tools) -> None:
-        changes = [(update, _destination(message, update)) for update in options.updates]
+        there = pushed(message, "git")
+        changes = [
+            (update, chosen(there, image=update.image, target=update.target, where=update.file))
+            for update in options.updates
+        ]
         place = remote(
             tools.secret(options.repository),
             options.user,
@@ -144,22 +148,6 @@ class Git:
                 if _write(branch, message, changes, options.author):
                     return
         raise TransportError(f"{place.shown}: others pushed to branch {options.branch} {TRIES} times meanwhile")
-
-
-def _destination(message: Message, update: Update) -> Destination:
-    """Where the image of an update now is; raises `ConfigError` when that is not said clearly."""
-    there = pushed(message, "git")
-    images = sorted({each.image for each in there})
-    if update.image and update.image not in images:
-        raise ConfigError(f"{update.file}: there is no image {update.image!r}", hint=f"there are {', '.join(images)}")
-    if not update.image and len(images) > 1:
-        raise ConfigError(f"{update.file}: which image?", hint=f"say image: one of {', '.join(images)}")
-    mine = [each for each in there if each.image == (update.image or images[0])]
-    fitting = [each for each in mine if not update.target or each.target == update.target]
-    if len(fitting) != 1:
-        known = ", ".join(each.target for each in mine)
-        raise ConfigError(f"{update.file}: which target?", hint=f"say target: one of {known}")
-    return fitting[0]
 
 
 def _write(branch: Branch, message: Message, changes: list[tuple[Update, Destination]], author: str) -> bool:

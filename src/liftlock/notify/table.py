@@ -13,6 +13,7 @@ NOTIFIERS: Table[Notifier] = Table(
         "apprise": "liftlock.notify.apprise:Apprise",
         "command": "liftlock.notify.command:Command",
         "git": "liftlock.notify.git:Git",
+        "kubernetes": "liftlock.notify.kubernetes:Kubernetes",
         "registry-push": "liftlock.notify.registry_push:RegistryPush",
         "webhook": "liftlock.notify.webhook:Webhook",
     },
