@@ -14,6 +14,8 @@ from sqlalchemy import make_url
 
 from liftlock.engine import setup
 from liftlock.store.store import upgrade
+from tests.support.aws import Moto
+from tests.support.azurite import Azurite
 from tests.support.certificates import Authority
 from tests.support.front import Front
 from tests.support.postgres import Postgres
@@ -120,6 +122,20 @@ def registry() -> Iterator[Registry]:
 def other_registry() -> Iterator[Registry]:
     """A second shared registry, for copies across registries."""
     with Registry() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Moto]:
+    """Amazon's APIs, played by moto; shared: make what you need under names of your own."""
+    with Moto() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """Azure Blob Storage, played by Azurite; shared."""
+    with Azurite() as running:
         yield running
 
 

@@ -24,7 +24,9 @@ from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.targets.base import BlobSource, Placed, WritableTarget
 from liftlock.targets.layout import LayoutTarget
 from liftlock.targets.memory import MemoryTarget
+from liftlock.targets.object_store import ObjectTarget
 from liftlock.targets.oci_archive import OciArchive
+from tests.support import objects
 from tests.support.registry import Registry
 from tests.targets.conftest import OpenRegistry
 
@@ -79,7 +81,7 @@ class RegistryPlace(Place):
         """The transport is the fixture's."""
 
 
-@pytest.fixture(params=["memory", "layout", "oci-archive", "registry"])
+@pytest.fixture(params=["memory", "layout", "oci-archive", "registry", "s3", "azure"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     made: Place
     if request.param == "memory":
@@ -88,6 +90,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         made = Place(lambda: LayoutTarget(str(tmp_path / "layout")))
     elif request.param == "oci-archive":
         made = ArchivePlace(lambda: OciArchive(str(tmp_path / "app.tar")))
+    elif request.param == "s3":
+        bucket = objects.on_s3(request.getfixturevalue("moto"))
+        made = Place(lambda: ObjectTarget(bucket.url, bucket.env))
+    elif request.param == "azure":
+        container = objects.on_azure(request.getfixturevalue("azurite"))
+        made = Place(lambda: ObjectTarget(container.url, container.env))
     else:
         registry: Registry = request.getfixturevalue("registry")
         open_registry: OpenRegistry = request.getfixturevalue("open_registry")

@@ -4,8 +4,9 @@
     oci:build/app[:tag]             an OCI layout folder
     oci-archive:app.tar[:tag]       a tar of one
     docker-archive:app.tar[:ref]    what docker save or podman save wrote
+    s3://bucket/prefix[:tag]        a repository in an object store (az:// and gs:// too)
 
-In the last three the path ends at the first colon; what follows is the reference, which may hold colons and slashes
+In the three of files the path ends at the first colon; what follows is the reference, which may hold colons and slashes
 itself, as in ``docker-archive:app.tar:localhost:5000/app:1``. A digest is written ``@sha256:…`` in all of them.
 """
 
@@ -17,7 +18,7 @@ from functools import lru_cache
 
 from liftlock.errors import Cancelled, CorruptContent, LiftlockError, UsageError
 from liftlock.oci.digest import HEX_LENGTH, Digest
-from liftlock.oci.reference import Reference
+from liftlock.oci.reference import Reference, is_tag
 from liftlock.targets.base import Target, WritableTarget
 from liftlock.typed import TYPE_CHECKING, Literal, NamedTuple, cast
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "Location", "Targets"]
 
-Kind = Literal["registry", "oci", "oci-archive", "docker-archive"]
+Kind = Literal["registry", "oci", "oci-archive", "docker-archive", "object"]
 
 _FORMS = "write registry/repository[:tag], oci:folder[:tag], oci-archive:file[:tag] or docker-archive:file[:reference]"
 _URLS: Mapping[str, str] = {
@@ -44,6 +45,7 @@ _URLS: Mapping[str, str] = {
     "docker-archive": "write docker-archive:file",
 }
 """Schemes, and what to write instead. Only with ``//``: ``docker:24`` is an image of Docker Hub."""
+_BUCKETS = ("s3", "az", "gs")
 _PREFIXES: Mapping[str, str] = {
     "docker-daemon": "no Docker daemon is used: docker save the image, then write docker-archive:file",
     "containers-storage": "podman save --format oci-archive the image, then write oci-archive:file",
@@ -66,6 +68,8 @@ class Location(NamedTuple):
         """Read what was written; raises `UsageError` naming what is wrong and how to write it."""
         prefix, colon, rest = text.partition(":")
         if rest.startswith("//"):
+            if prefix in _BUCKETS:
+                return _in_a_bucket(text)
             raise UsageError(f"{text!r} is written as a URL", hint=_URLS.get(prefix, _FORMS))
         if colon and prefix in _PREFIXES:
             raise UsageError(f"{prefix}: is not a place that Liftlock knows ({text!r})", hint=_PREFIXES[prefix])
@@ -99,6 +103,22 @@ def _in_a_file(kind: Kind, rest: str, text: str) -> Location:
     if colon and not tag:
         raise UsageError(f"{text!r} ends in a colon", hint="name the tag after it, or drop it")
     return Location(kind, f"{kind}:{path}", tag or None, digest)
+
+
+def _in_a_bucket(text: str) -> Location:
+    from liftlock.oci.bucket import BucketName
+
+    name, at, pinned = text.partition("@")
+    place, colon, tag = name.rpartition(":")
+    if place in _BUCKETS:  # that colon is the scheme's
+        place, colon, tag = name, "", ""
+    if colon and not is_tag(tag):
+        raise UsageError(f"{text!r}: {tag!r} is not a tag", hint="write s3://bucket/prefix:tag")
+    try:
+        digest = Digest(pinned) if at else None
+    except CorruptContent as error:
+        raise UsageError(f"{text!r}: {error.message}", hint=error.hint) from None
+    return Location("object", str(BucketName.parse(place)), tag or None, digest)
 
 
 class Targets:
@@ -184,6 +204,10 @@ class Targets:
         """Only what is used is imported: the kinds know nothing of each other."""
         if location.kind == "registry":
             return self._registry(location.target)
+        if location.kind == "object":
+            from liftlock.targets.object_store import ObjectTarget
+
+            return ObjectTarget(location.target, self._env)
         path = location.target.partition(":")[2]
         if location.kind == "oci":
             from liftlock.targets.layout import LayoutTarget
