@@ -31,7 +31,7 @@ from liftlock.typed import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-__all__ = ["access_token", "find_token", "forget"]
+__all__ = ["access_token", "find_token", "forget", "identity"]
 
 _READ = (
     "AZURE_TENANT_ID",
@@ -112,8 +112,13 @@ def find_token(scope: str, env: Mapping[str, str]) -> Secret | None:
     Raises `AccessDenied` when Entra ID refuses the identity, with its AADSTS code; `ConfigError` when azure-identity
     is not installed, or a setting is broken; `TransportError` when Entra ID does not answer.
     """
-    key = tuple(env.get(name, "") for name in _READ)
+    key = identity(env)
     return _tokens.get((*key, scope), lambda: _ask(key, scope, env))
+
+
+def identity(env: Mapping[str, str]) -> tuple[str, ...]:
+    """All in an environment that decides who one is. It holds secrets: for comparing, never for showing."""
+    return tuple(env.get(name, "") for name in _READ)
 
 
 def forget() -> None:

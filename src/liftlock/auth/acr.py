@@ -1,0 +1,124 @@
+"""Azure Container Registry: a token of Entra ID becomes the registry's own refresh token.
+
+The exchange is the registry's (``POST /oauth2/exchange``), and goes where the registry itself is spoken to; what it
+gives is an identity token like any other, good for some hours.
+Sources: github.com/Azure/acr, ``docs/AAD-OAuth.md``; the audiences are those of Azure's own SDKs
+(``ContainerRegistryAudience``).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+
+from liftlock.auth import azure
+from liftlock.auth.expiring import Expiring
+from liftlock.auth.secret import Credential, Secret
+from liftlock.errors import AccessDenied, ConfigError, RegistryError
+from liftlock.typed import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from liftlock.auth.bearer import Answer
+
+__all__ = ["USERNAME", "credential", "forget"]
+
+USERNAME = "00000000-0000-0000-0000-000000000000"
+"""Says that the password is a refresh token."""
+
+_AUDIENCES = {
+    ".azurecr.cn": "https://management.chinacloudapi.cn",
+    ".azurecr.us": "https://management.usgovcloudapi.net",
+}
+_AUDIENCE = "https://containerregistry.azure.net"
+"""For whom Entra's token has to be; the other clouds' registries take those for their resource manager."""
+
+_LIFETIME = 3600.0
+"""Seconds that a refresh token is believed to live that does not say it; real ones live for three hours."""
+
+_credentials = Expiring()
+
+
+def credential(registry: str, env: Mapping[str, str], role: str) -> Credential | None:
+    """The identity token of this environment's identity for a registry; see `liftlock.auth.clouds.Provider`.
+
+    ``env`` says where the registry is spoken to (``LIFTLOCK_ENDPOINTS``). Raises `AccessDenied` when Entra ID or the
+    registry refuses the identity, and what `azure.find_token` and the transport raise.
+    """
+    if role:
+        raise ConfigError(f"{registry} has a role, and Azure has none to assume", hint="drop role")
+    places = env.get("LIFTLOCK_ENDPOINTS", "")
+    return _credentials.get((registry, places, azure.identity(env)), lambda: _exchanged(registry, env))
+
+
+def forget() -> None:
+    """Ask anew for everything."""
+    _credentials.forget()
+
+
+def _exchanged(registry: str, env: Mapping[str, str]) -> tuple[Credential | None, float]:
+    suffix = next((suffix for suffix in _AUDIENCES if registry.endswith(suffix)), "")
+    token = azure.find_token(f"{_AUDIENCES.get(suffix, _AUDIENCE)}/.default", env)
+    if token is None:
+        return None, time.time()  # nobody: `azure` remembers for how long
+    refresh = _exchange(registry, token, env)
+    end = _claims(refresh).get("exp")
+    return Credential(USERNAME, Secret(refresh), "identity-token"), float(end or time.time() + _LIFETIME)
+
+
+def _exchange(registry: str, token: Secret, env: Mapping[str, str]) -> str:
+    from urllib.parse import urlencode
+
+    from liftlock.auth.session import read_answer
+    from liftlock.transport.client import Transport
+    from liftlock.transport.messages import Request
+    from liftlock.transport.settings import Settings
+
+    form = {"grant_type": "access_token", "service": registry, "access_token": token.reveal()}
+    tenant = _claims(token.reveal()).get("tid") or env.get("AZURE_TENANT_ID", "")
+    if tenant:
+        form["tenant"] = str(tenant)
+    transport = Transport(Settings.from_environment(env))
+    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    request = Request("POST", f"{transport.base_url(registry)}/oauth2/exchange", headers, urlencode(form).encode())
+
+    def attempt() -> str:
+        return _refresh_token(registry, request.url, read_answer(transport.send(request, redirects=False)))
+
+    try:
+        return transport.retrying(registry, attempt)
+    finally:
+        transport.close()
+
+
+def _refresh_token(registry: str, url: str, answer: Answer) -> str:
+    from liftlock.auth.bearer import failure
+    from liftlock.oci.distribution import error_codes
+
+    if answer.status in (400, 401, 403):
+        said = " ".join((str(answer.status), *error_codes(answer.body)[0]))
+        raise AccessDenied(
+            f"{registry} refuses this environment's identity in Azure ({said})",
+            hint="the identity must belong to the registry's tenant, and have a role there: AcrPull or AcrPush",
+        )
+    if answer.status != 200:
+        raise failure(url, answer)
+    try:
+        token = json.loads(answer.body)["refresh_token"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        token = None
+    if not isinstance(token, str) or not token:
+        raise RegistryError(f"{registry} answers the exchange of a token with 200, but without one", status=200)
+    return token
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    """What a JWT says, unverified; nothing when it is none."""
+    from base64 import urlsafe_b64decode
+
+    parts = token.split(".")
+    try:
+        claims = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
