@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liftlock.ci.annotations import annotation
-from liftlock.ci.results import digest_variables
+from liftlock.ci.results import image_words
 from liftlock.errors import ConfigError
 from tests.acceptance.workshop import Workshop, two_images
 from tests.conftest import MakeRegistry
@@ -87,12 +87,15 @@ def test_a_success_is_told_in_both_forms(
     wanted = {
         "OURS": "1",
         "LIFTLOCK_RELEASE": told["release"],
+        "LIFTLOCK_BUILD": "967",
         "LIFTLOCK_STAGE": "test",
         "LIFTLOCK_STATE": "succeeded",
         "LIFTLOCK_PROMOTION": str(told["promotion"]),
         "LIFTLOCK_LINK": GITLAB["CI_PIPELINE_URL"].replace("&", "%26"),
         "LIFTLOCK_DIGEST_WEB": images["web"].digest,
         "LIFTLOCK_DIGEST_WORKER": images["worker"].digest,
+        "LIFTLOCK_IMAGE_WEB": f"{registry.host}/{repo}/test-web@{images['web'].digest}",
+        "LIFTLOCK_IMAGE_WORKER": f"{registry.host}/{repo}/test-worker@{images['worker'].digest}",
     }
     assert values(job.folder) == wanted
     assert all(read_by(shell, job.folder).items() >= wanted.items() for shell in ("dash", "bash"))
@@ -123,8 +126,8 @@ def test_a_refusal_is_told_too(new_job: NewJob, images: dict[str, Image]) -> Non
 
     found = values(job.folder)
     assert found == {
-        "LIFTLOCK_RELEASE": "", "LIFTLOCK_STAGE": "prod", "LIFTLOCK_STATE": "refused", "LIFTLOCK_PROMOTION": "",
-        "LIFTLOCK_LINK": "",
+        "LIFTLOCK_RELEASE": "", "LIFTLOCK_BUILD": "", "LIFTLOCK_STAGE": "prod", "LIFTLOCK_STATE": "refused",
+        "LIFTLOCK_PROMOTION": "", "LIFTLOCK_LINK": "",
     }  # fmt: skip
     summary = (job.folder / "summary.md").read_text()
     assert summary.startswith("### Promotion → prod: refused\n")
@@ -163,6 +166,7 @@ def test_a_failure_on_the_way_is_told_with_what_is_on_record(
     found = values(job.folder)
     assert (found["LIFTLOCK_STATE"], found["LIFTLOCK_PROMOTION"]) == ("errored", "1")
     assert found["LIFTLOCK_DIGEST_WORKER"] == images["worker"].digest
+    assert "LIFTLOCK_IMAGE_WORKER" not in found, "it is not there"
     summary = (job.folder / "summary.md").read_text()
     assert "### shop 967 → test: errored" in summary
     assert f"Hint: liftlock login {locked.host}" in summary.replace("\\", "")
@@ -198,9 +202,29 @@ def test_two_images_do_not_share_a_variable(tmp_path: Path) -> None:
     said = job.fails(2, *promote("test"))
 
     assert "'a-b' and 'a.b' would both be the variable LIFTLOCK_DIGEST_A_B" in said
-    assert digest_variables(["a-b", "ab"]) == {"a-b": "LIFTLOCK_DIGEST_A_B", "ab": "LIFTLOCK_DIGEST_AB"}
+    assert image_words(["a-b", "ab"]) == {"a-b": "A_B", "ab": "AB"}
     with pytest.raises(ConfigError):
-        digest_variables(["a__b", "a-_b"])
+        image_words(["a__b", "a-_b"])
+
+
+@pytest.mark.acceptance
+def test_the_next_job_takes_exactly_what_the_last_one_had(
+    new_job: NewJob, images: dict[str, Image], registry: Registry, repo: str, tmp_path: Path
+) -> None:
+    """The source's tag has moved meanwhile, and the CI system counts jobs of its own: image and build are handed on."""
+    first = new_job("first")
+    first.run(*promote("test"), env=GITLAB)
+    other = two_images(tmp_path / "other", f"{repo} other")
+    remote.push(other["web"].layout, other["web"].tag, registry, f"{repo}/staging-web", to="2.0")
+    handed = values(first.folder)
+    pins = [word for n in ("web", "worker") for word in ("--image", f"{n}={handed[f'LIFTLOCK_IMAGE_{n.upper()}']}")]
+    second = new_job("second")
+
+    second.run(*promote("prod"), *pins, "--build", handed["LIFTLOCK_BUILD"], env={**GITLAB, "CI_PIPELINE_ID": "968"})
+
+    assert values(second.folder)["LIFTLOCK_BUILD"] == "967"
+    assert remote.digest_of(registry, f"{repo}/prod-web", "stable") == images["web"].digest
+    assert "--build" in second.fails(2, "promote", "967", "--to", "prod", "--build", "968")
 
 
 # --- errors beside the run -------------------------------------------------------------------------------------------

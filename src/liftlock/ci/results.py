@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from liftlock.errors import ConfigError, LiftlockError
+from liftlock.release.place import LAYOUT
 
 if TYPE_CHECKING:
     from liftlock.release.conditions import Condition
     from liftlock.release.release import Release
     from liftlock.services.promote import Promoted
 
-__all__ = ["Result", "digest_variables", "summary", "variables"]
+__all__ = ["Result", "image_words", "summary", "variables"]
 
 BARE = "._:/@%+=,#?-"
 """What stays as it is, besides letters and digits: none of these means anything to a shell within an assignment."""
@@ -47,33 +48,43 @@ class Result:
         return "refused" if self.error.exit_code == 3 else "errored"
 
 
-def digest_variables(images: Iterable[str]) -> dict[str, str]:
-    """By image, the variable that holds its digest; raises `ConfigError` where two images would share one."""
+def image_words(images: Iterable[str]) -> dict[str, str]:
+    """By image, its word in names of variables; raises `ConfigError` where two images would share one."""
     found: dict[str, str] = {}
     for image in images:
-        name = f"LIFTLOCK_DIGEST_{re.sub(r'[^A-Z0-9]', '_', image.upper())}"
-        other = next((each for each, taken in found.items() if taken == name), None)
+        word = re.sub(r"[^A-Z0-9]", "_", image.upper())
+        other = next((each for each, taken in found.items() if taken == word), None)
         if other is not None:
             raise ConfigError(
-                f"the digests of the images {other!r} and {image!r} would both be the variable {name}",
+                f"the digests of the images {other!r} and {image!r} would both be the variable LIFTLOCK_DIGEST_{word}",
                 hint="give one of them another name, or take the digests from -o json",
             )
-        found[image] = name
+        found[image] = word
     return found
 
 
 def variables(result: Result) -> str:
-    """The lines of ``NAME=VALUE``; what is not known is empty, and an image's digest is left out."""
+    """The lines of ``NAME=VALUE``. What is not known is empty; what would be said of an image is left out then.
+
+    ``LIFTLOCK_IMAGE_…`` is the reference, with digest, of an image that has arrived in a registry: of the first, where
+    the stage has several. It can be deployed, and pinned for the next stage.
+    """
     release = result.release
     digests: Mapping[str, str] = release.artifact.digests if release else {}
     values = {
         "LIFTLOCK_RELEASE": str(release.id) if release else "",
+        "LIFTLOCK_BUILD": release.artifact.build if release else "",
         "LIFTLOCK_STAGE": result.stage,
         "LIFTLOCK_STATE": result.state,
         "LIFTLOCK_PROMOTION": str(result.promoted.promotion.id) if result.promoted else "",
         "LIFTLOCK_LINK": result.link,
     }
-    values |= {name: digests[image] for image, name in digest_variables(digests).items()}
+    words = image_words(digests)
+    values |= {f"LIFTLOCK_DIGEST_{words[image]}": digest for image, digest in digests.items()}
+    if result.promoted and result.state == "succeeded":
+        for each in reversed(result.promoted.destinations):
+            if not each.target.startswith(LAYOUT):
+                values[f"LIFTLOCK_IMAGE_{words[each.image]}"] = f"{each.target}@{each.digest}"
     return "".join(f"{name}={quote(value, safe=BARE)}\n" for name, value in values.items())
 
 

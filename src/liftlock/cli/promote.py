@@ -49,6 +49,7 @@ __all__ = ["promote"]
     multiple=True,
     help="Promote exactly this image, instead of what the source's tag holds (repeatable).",
 )
+@click.option("--build", metavar="ID", help="The build's id, without a release. In CI it is known.")
 @variable_option
 @results_options
 @wait_options
@@ -66,6 +67,7 @@ def promote(
     stage: str | None,
     plan: str | None,
     pins: tuple[str, ...],
+    build: str | None,
     variables: tuple[str, ...],
     summary_file: str | None,
     variables_file: str | None,
@@ -84,18 +86,18 @@ def promote(
     pinned to their digests and made a release: one command for a CI job, which needs no state that is kept. What has
     to be in an earlier stage is then proven by that stage's registries.
     """
-    from liftlock.ci.results import digest_variables
+    from liftlock.ci.results import image_words
     from liftlock.services import promote as service
     from liftlock.services.actor import local_actor
 
     patience = wait_of(wait, no_wait=no_wait)
     watch = watcher(progress, invocation.output, os.environ, sys.stderr)
     by = local_actor(os.environ)
-    wanted = _Wanted(release=release, stage=stage, plan=plan, pins=pins, variables=variables)
+    wanted = _Wanted(release=release, stage=stage, plan=plan, pins=pins, build=build, variables=variables)
     results = reported(file, stage, summary_file=summary_file, variables_file=variables_file)
     with results as report, opened(invocation, file) as (project, session):
         if variables_file:
-            digest_variables(project.pipeline.images)
+            image_words(project.pipeline.images)
         chosen, to, proven = wanted.choose(invocation, project, session, by)
         report.about(chosen, to)
         if no_wait:
@@ -128,6 +130,7 @@ class _Wanted:
     stage: str | None
     plan: str | None
     pins: tuple[str, ...]
+    build: str | None
     variables: tuple[str, ...]
 
     def choose(
@@ -146,22 +149,22 @@ class _Wanted:
                 project,
                 session,
                 self.stage,
-                build=build_of(None, None, None, None, {}),
+                build=build_of(self.build, None, None, None, {}),
                 variables=assignments(self.variables, "--var"),
                 pins=assignments(self.pins, "--image"),
                 by=by,
                 cancel=invocation.cancel,
             )
             return pinned.release, self.stage, pinned.proven
-        if self.pins or self.variables:
-            raise UsageError("a release is what it is: --image and --var are for promoting without one")
+        if self.pins or self.variables or self.build is not None:
+            raise UsageError("a release is what it is: --image, --build and --var are for promoting without one")
         return choose_release(project, self.release, self.stage), self.stage, frozenset()
 
     def _planned(self, invocation: Invocation, project: Project, session: Session) -> tuple[Release, str]:
         from liftlock.services import plans
         from liftlock.services.releases import find_release
 
-        if self.release or self.stage or self.pins or self.variables:
+        if self.release or self.stage or self.pins or self.variables or self.build is not None:
             raise UsageError("a plan says which release goes where: --plan stands alone")
         saved = plans.load(str(self.plan))
         release = find_release(project, saved.release).release

@@ -53,7 +53,7 @@ def rollback(
     It is a promotion like any other, with the stage's conditions; what it need not meet is said in the stage, under
     rollback. Nothing newer goes there until the hold is released with: liftlock unhold STAGE.
     """
-    from liftlock.ci.results import digest_variables
+    from liftlock.ci.results import image_words
     from liftlock.services import promote as service
     from liftlock.services.actor import local_actor
 
@@ -63,7 +63,7 @@ def rollback(
     results = reported(file, stage, summary_file=summary_file, variables_file=variables_file)
     with results as report, opened(invocation, file) as (project, _):
         if variables_file:
-            digest_variables(project.pipeline.images)
+            image_words(project.pipeline.images)
         promoted = service.roll_back(project, stage, release, by)
         report.about(promoted.release, stage)
         if not no_wait:
