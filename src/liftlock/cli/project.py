@@ -120,12 +120,15 @@ def _registries(project: Project, snapshot: Pipeline | None = None) -> Mapping[s
     return {host: project.access(options) for host, options in registries.items()}
 
 
-def assignments(words: Iterable[str], what: str) -> dict[str, str]:
-    """``NAME=VALUE`` words as a mapping; raises `UsageError` for another shape, and for a name given twice."""
+def assignments(words: Iterable[str], what: str, *, empty: bool = False) -> dict[str, str]:
+    """``NAME=VALUE`` words as a mapping; raises `UsageError` for another shape, and for a name given twice.
+
+    ``empty`` says that a value may be empty.
+    """
     found: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if not equals or not name or not value:
+        if not equals or not name or not (value or empty):
             raise UsageError(f"{what} {word!r} is not NAME=VALUE")
         if name in found:
             raise UsageError(f"{what} {name!r} is given twice")
