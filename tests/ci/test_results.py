@@ -94,6 +94,7 @@ def test_a_success_is_told_in_both_forms(
         "LIFTLOCK_LINK": GITLAB["CI_PIPELINE_URL"].replace("&", "%26"),
         "LIFTLOCK_DIGEST_WEB": images["web"].digest,
         "LIFTLOCK_DIGEST_WORKER": images["worker"].digest,
+        "LIFTLOCK_IMAGES": ",".join(f"{n}={registry.host}/{repo}/test-{n}@{i.digest}" for n, i in images.items()),
         "LIFTLOCK_IMAGE_WEB": f"{registry.host}/{repo}/test-web@{images['web'].digest}",
         "LIFTLOCK_IMAGE_WORKER": f"{registry.host}/{repo}/test-worker@{images['worker'].digest}",
     }
@@ -217,10 +218,12 @@ def test_the_next_job_takes_exactly_what_the_last_one_had(
     other = two_images(tmp_path / "other", f"{repo} other")
     remote.push(other["web"].layout, other["web"].tag, registry, f"{repo}/staging-web", to="2.0")
     handed = values(first.folder)
-    pins = [word for n in ("web", "worker") for word in ("--image", f"{n}={handed[f'LIFTLOCK_IMAGE_{n.upper()}']}")]
     second = new_job("second")
 
-    second.run(*promote("prod"), *pins, "--build", handed["LIFTLOCK_BUILD"], env={**GITLAB, "CI_PIPELINE_ID": "968"})
+    second.run(
+        *promote("prod"), "--image", handed["LIFTLOCK_IMAGES"], "--build", handed["LIFTLOCK_BUILD"],
+        env={**GITLAB, "CI_PIPELINE_ID": "968"},
+    )  # fmt: skip
 
     assert values(second.folder)["LIFTLOCK_BUILD"] == "967"
     assert remote.digest_of(registry, f"{repo}/prod-web", "stable") == images["web"].digest

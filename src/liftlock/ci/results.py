@@ -67,7 +67,7 @@ def variables(result: Result) -> str:
     """The lines of ``NAME=VALUE``. What is not known is empty; what would be said of an image is left out then.
 
     ``LIFTLOCK_IMAGE_…`` is the reference, with digest, of an image that has arrived in a registry: of the first, where
-    the stage has several. It can be deployed, and pinned for the next stage.
+    the stage has several. ``LIFTLOCK_IMAGES`` has them all, as ``--image`` takes them.
     """
     release = result.release
     digests: Mapping[str, str] = release.artifact.digests if release else {}
@@ -82,9 +82,12 @@ def variables(result: Result) -> str:
     words = image_words(digests)
     values |= {f"LIFTLOCK_DIGEST_{words[image]}": digest for image, digest in digests.items()}
     if result.promoted and result.state == "succeeded":
-        for each in reversed(result.promoted.destinations):
+        arrived: dict[str, str] = {}
+        for each in result.promoted.destinations:
             if not each.target.startswith(LAYOUT):
-                values[f"LIFTLOCK_IMAGE_{words[each.image]}"] = f"{each.target}@{each.digest}"
+                arrived.setdefault(each.image, f"{each.target}@{each.digest}")
+        values["LIFTLOCK_IMAGES"] = ",".join(f"{image}={reference}" for image, reference in arrived.items())
+        values |= {f"LIFTLOCK_IMAGE_{words[image]}": reference for image, reference in arrived.items()}
     return "".join(f"{name}={quote(value, safe=BARE)}\n" for name, value in values.items())
 
 

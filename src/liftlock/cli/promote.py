@@ -47,7 +47,7 @@ __all__ = ["promote"]
     "pins",
     metavar="NAME=REF@DIGEST",
     multiple=True,
-    help="Promote exactly this image, instead of what the source's tag holds (repeatable).",
+    help="Promote exactly this image, instead of what the source's tag holds (repeatable, or several with commas).",
 )
 @click.option("--build", metavar="ID", help="The build's id, without a release. In CI it is known.")
 @variable_option
@@ -151,7 +151,7 @@ class _Wanted:
                 self.stage,
                 build=build_of(self.build, None, None, None, {}),
                 variables=assignments(self.variables, "--var"),
-                pins=assignments(self.pins, "--image"),
+                pins=assignments([pin for pins in self.pins for pin in pins.split(",")], "--image"),
                 by=by,
                 cancel=invocation.cancel,
             )
