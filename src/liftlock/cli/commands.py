@@ -11,6 +11,7 @@ __all__ = ["TABLE", "liftlock"]
 
 IMAGES = "Images"
 RELEASES = "Releases"
+CI = "CI"
 OPERATION = "Operation"
 REGISTRIES = "Registries"
 SHELL = "Shell"
@@ -51,6 +52,9 @@ TABLE = {
     "schema": Entry("liftlock.cli.schema:schema", "Print the JSON Schema of a pipeline file, for editors.", RELEASES),
     "worker": Entry("liftlock.cli.worker:worker", "Do what is due, until it is stopped.", RELEASES),
     "demo": Entry("liftlock.cli.demo:demo", "Promote a small application through three stages.", RELEASES),
+    "codepipeline": Entry(
+        "liftlock.cli.codepipeline:codepipeline", "Run a stage of an AWS CodePipeline on this machine.", CI
+    ),
     "db": Entry("liftlock.cli.db:db", "Look after the database that remembers.", OPERATION),
     "login": Entry("liftlock.cli.login:login", "Store credentials for a registry.", REGISTRIES),
     "logout": Entry("liftlock.cli.logout:logout", "Remove the stored credentials of a registry.", REGISTRIES),
