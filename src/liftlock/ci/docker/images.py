@@ -1,0 +1,94 @@
+"""``docker images``: the names of the store, the latest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from liftlock.ci.docker.contents import host_manifest, known_config, total
+from liftlock.ci.docker.flags import Flags
+from liftlock.ci.docker.names import familiar_name
+from liftlock.ci.docker.progress import size_text
+from liftlock.ci.docker.run import Run
+from liftlock.ci.docker.store import Image, Store
+
+__all__ = ["images"]
+
+NONE = "<none>"
+_COLUMNS = {
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "Digest": "DIGEST",
+    "ID": "IMAGE ID",
+    "CreatedSince": "CREATED",
+    "Size": "SIZE",
+}
+
+
+def images(run: Run, given: Flags) -> None:
+    """List them as a table, by a template, or their IDs alone."""
+    wanted = given.arguments[0] if given.arguments else ""
+    rows = [
+        _row(run.store, image, whole="no-trunc" in given.on)
+        for image in reversed(run.store.images())
+        if not wanted or _matches(image, wanted)
+    ]
+    template = given.values.get("format", "table")
+    if "quiet" in given.on:
+        lines = [row["ID"] for row in rows]
+    elif template in ("", "table"):
+        shown = [key for key in _COLUMNS if key != "Digest" or "digests" in given.on]
+        lines = _table([[_COLUMNS[key] for key in shown], *([row[key] for key in shown] for row in rows)])
+    else:
+        from liftlock.ci.docker.template import render
+
+        lines = [render(template, row) for row in rows]
+    for line in lines:
+        run.say(line)
+
+
+def _row(store: Store, image: Image, *, whole: bool) -> Mapping[str, str]:
+    reference = image.reference if image.name else None
+    manifest = host_manifest(store, image)
+    created = str(known_config(store, manifest).get("created") or "") if manifest else ""
+    return {
+        "Repository": familiar_name(reference) if reference else NONE,
+        "Tag": (reference and reference.tag) or NONE,
+        "Digest": str(image.digest),
+        "ID": str(image.digest) if whole else image.digest.hex[:12],
+        # Of an image whose config is not here nobody can tell without asking its registry.
+        "CreatedSince": _since(created),
+        "CreatedAt": created or "N/A",
+        "Size": size_text(total(manifest) if manifest else 0),
+    }
+
+
+def _matches(image: Image, wanted: str) -> bool:
+    """Whether docker's ``REPOSITORY[:TAG]`` means it; both may hold shell patterns."""
+    if not image.name:
+        return False
+    name = familiar_name(image.reference)
+    return fnmatchcase(name, wanted) or fnmatchcase(f"{name}:{image.reference.tag}", wanted)
+
+
+def _since(created: str) -> str:
+    """``3 weeks ago`` (docker/go-units ``HumanDuration``, in its largest unit)."""
+    from datetime import UTC, datetime
+
+    try:
+        then = datetime.fromisoformat(created)
+    except ValueError:
+        return "N/A"
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    hours = (datetime.now(UTC) - then).total_seconds() / 3600
+    for unit, length, least in (("year", 8760, 2), ("month", 720, 2), ("week", 168, 2), ("day", 24, 2), ("hour", 1, 1)):
+        if hours >= length * least:
+            count = int(hours / length)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "Less than an hour ago"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

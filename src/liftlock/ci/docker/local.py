@@ -1,0 +1,78 @@
+"""``docker tag`` and ``docker rmi``: names of images in the store. No registry is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from liftlock.ci.docker.flags import Flags
+from liftlock.ci.docker.names import familiar, full, named
+from liftlock.ci.docker.run import Run
+from liftlock.ci.docker.store import Image, Store
+from liftlock.ci.docker.words import DAEMON, TAG_DIGEST, Said
+from liftlock.oci.reference import Reference
+
+__all__ = ["remove", "tag"]
+
+
+def tag(run: Run, given: Flags) -> None:
+    """Give an image a further name."""
+    source, text = given.arguments
+    target = named(text, before=f'Error parsing reference: "{text}" is not a valid repository/tag: ')
+    if target.digest:
+        raise Said(TAG_DIGEST)
+    with run.store.used():
+        image = _found(run.store, source)
+        run.store.name_image(full(target), image.digest, image.origin)
+
+
+def remove(run: Run, given: Flags) -> None:
+    """Take names away, and the content that no name needs any more."""
+    missing: list[str] = []
+    for text in given.arguments:
+        try:
+            _remove(run, text, force="force" in given.on)
+        except Said as error:
+            if "force" not in given.on and not error.message.startswith(f"{DAEMON}No such image"):
+                raise
+            missing.append(error.message)
+    run.store.sweep()
+    if missing and "force" not in given.on:
+        raise Said("\n".join(missing))
+    for line in missing:
+        run.warn(line)
+
+
+def _remove(run: Run, text: str, *, force: bool) -> None:
+    store = run.store
+    with store.used():
+        found = _found(store, text)
+        entries = store.with_digest(found.digest)
+        by_name = found.name and not found.digest.hex.startswith(text.removeprefix("sha256:"))
+        gone: Sequence[Image] = [found] if by_name else entries
+        if not by_name and len({image.name for image in entries}) > 1 and not force:
+            raise Said(
+                f"{DAEMON}conflict: unable to delete {found.digest.hex[:12]} (must be forced) - "
+                "image is referenced in multiple repositories"
+            )
+        store.forget(gone)
+    for image in gone:
+        if image.name:
+            run.say(f"Untagged: {familiar(image.reference)}")
+    if len(gone) == len(entries):
+        run.say(f"Deleted: {found.digest}")
+
+
+def _found(store: Store, text: str) -> Image:
+    image = store.find(text)
+    if image is None:
+        raise Said(f"{DAEMON}No such image: {_shown(text)}", hint=_hint(store))
+    return image
+
+
+def _shown(text: str) -> str:
+    """How docker names what it did not find: with a tag, unless it is an ID."""
+    return text if text.startswith("sha256:") else familiar(Reference.parse(text))
+
+
+def _hint(store: Store) -> str:
+    return f"the images of this store ({store.path}) are listed by docker images"

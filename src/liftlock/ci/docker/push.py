@@ -1,0 +1,147 @@
+"""``docker push``: images of the store, whole, into a registry, with what is attached to them where they came from.
+
+The bytes are taken from where they move least: mounted from a repository of the same registry that the image was pulled
+from, read from the store when it has them all, else streamed from where it was pulled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from liftlock.ci.docker.contents import gone
+from liftlock.ci.docker.flags import Flags
+from liftlock.ci.docker.names import familiar, familiar_name, named
+from liftlock.ci.docker.run import Run
+from liftlock.ci.docker.store import Image, Store
+from liftlock.ci.docker.words import (
+    ALL_TAGS_AND_TAG,
+    BLOBS_PUSHED,
+    DEFAULT_TAG,
+    DIGEST_PUSHED,
+    PUSHING,
+    Said,
+    denied,
+)
+from liftlock.errors import AccessDenied, LiftlockError, NotFound
+from liftlock.oci.digest import Digest
+from liftlock.oci.reference import Reference
+from liftlock.services.session import Session
+from liftlock.transfer.events import Event
+from liftlock.transfer.model import CopyRequest
+
+__all__ = ["push"]
+
+
+def push(run: Run, given: Flags) -> None:
+    """Push one tag, or with ``-a`` every tag that this store has of the repository."""
+    reference = named(given.arguments[0])
+    every, quiet = "all-tags" in given.on, "quiet" in given.on
+    if every and (reference.tag or reference.digest):
+        raise Said(ALL_TAGS_AND_TAG)
+    if reference.digest:
+        raise Said("cannot push a digest reference")
+    if not every and not reference.tag:
+        reference = reference._replace(tag="latest")
+        if not quiet:
+            run.say(DEFAULT_TAG)
+    if not quiet:
+        run.say(PUSHING.format(name=reference.name))
+    images = _chosen(run.store, reference, every=every)
+    try:
+        with run.session() as session, run.store.used():
+            _push(run, session, reference.name, images, quiet=quiet)
+    except Said:
+        raise
+    except LiftlockError as error:
+        raise Said(str(error), hint=error.hint) from None
+    for image in images:
+        if not quiet:
+            tag = image.reference.tag
+            run.say(DIGEST_PUSHED.format(tag=tag, digest=image.digest, size=image.descriptor.size))
+    if quiet:
+        run.say(str(reference))
+
+
+def _chosen(store: Store, reference: Reference, *, every: bool) -> Sequence[Image]:
+    images = store.of_repository(reference.name)
+    if not images:
+        raise Said(
+            f"An image does not exist locally with the tag: {familiar_name(reference)}",
+            hint=f"docker tag gives an image of this store ({store.path}) that name",
+        )
+    chosen = [image for image in images if every or image.reference.tag == reference.tag]
+    if not chosen:
+        raise Said(f"tag does not exist: {familiar(reference)}")
+    return chosen
+
+
+def _push(run: Run, session: Session, destination: str, images: Sequence[Image], *, quiet: bool) -> None:
+    from liftlock.ci.docker.progress import watching
+    from liftlock.services.copying import copy
+    from liftlock.services.pairs import Wanted
+
+    by_digest: dict[Digest, list[Image]] = {}
+    for image in images:
+        by_digest.setdefault(image.digest, []).append(image)
+    sources = {digest: _sources(run.store, entries[0], destination) for digest, entries in by_digest.items()}
+    with watching(quiet, lambda event: _tell(run, event, sources)) as watch:
+        while True:
+            wanted = [
+                Wanted(CopyRequest(sources[digest][0], digest, destination, tuple(_tags(entries))), None)
+                for digest, entries in by_digest.items()
+            ]
+            try:
+                copy(session, wanted, on_event=watch, cancel=run.cancel)
+                return
+            except AccessDenied as error:
+                raise _denied(session, destination, error) from None
+            except NotFound as error:
+                # What an origin lost may be here, or in another repository that the image was pulled from.
+                lost = [digest for digest, places in sources.items() if places[0] in error.message]
+                if error.side != "source" or not lost:
+                    raise
+                for digest in lost:
+                    place = sources[digest].pop(0)
+                    if not sources[digest]:
+                        raise gone(by_digest[digest][0]._replace(origin=place), error) from None
+
+
+def _tags(images: Sequence[Image]) -> Sequence[str]:
+    return [tag for image in images if (tag := image.reference.tag)]
+
+
+def _sources(store: Store, image: Image, destination: str) -> list[str]:
+    """Where the image can be taken from, the cheapest place first. Raises `Said` when there is none."""
+    registry = destination.partition("/")[0]
+    entries = [image, *store.with_digest(image.digest)]
+    origins = list(dict.fromkeys(entry.origin for entry in entries if entry.origin))
+    near = [origin for origin in origins if origin.partition("/")[0] == registry]
+    here = [store.name] if store.is_whole(image.digest) else []
+    found = list(dict.fromkeys([*near, *here, *origins]))
+    if not found:
+        raise Said(
+            f"{familiar(image.reference)} is not whole in {store.path}",
+            hint="pull or load it again: content is missing",
+        )
+    return found
+
+
+def _tell(run: Run, event: Event, sources: Mapping[Digest, Sequence[str]]) -> None:
+    """A line for each blob, as docker has one for each layer."""
+    if event.kind == "blob":
+        holders = dict.fromkeys(places[0].partition("/")[2] for places in sources.values())
+        how = BLOBS_PUSHED[event.detail].format(path=" or ".join(holders))
+        run.say(f"{event.subject.partition(':')[2][:12]}: {how}")
+
+
+def _denied(session: Session, destination: str, error: AccessDenied) -> Said:
+    place = _refused_place(destination, error)
+    registry, _, repository = place.partition("/")
+    known = session.keychain.find(registry, repository) is not None
+    return Said(denied(error, known=known), hint=f"{error}\n{error.hint}")
+
+
+def _refused_place(destination: str, error: AccessDenied) -> str:
+    """Which repository refused: the message names it first."""
+    named_first = error.message.partition(": ")[0]
+    return named_first if error.side == "source" and "/" in named_first else destination
