@@ -24,7 +24,7 @@ class Command(NamedTuple):
 
 _ONE_PLATFORM = "an image is kept, saved and pushed with all its platforms; pull takes --platform"
 _QUIET = Flag("quiet", "q", "Suppress verbose output")
-_TRUST = Flag("disable-content-trust", help="Skip image verification (always: there is none here)")
+_TRUST = Flag("disable-content-trust", help="Skip image verification (which is not done here)")
 _PLATFORM = Flag("platform", kind="string", refused=_ONE_PLATFORM)
 _FORMAT = Flag("format", "f", "Format output using a custom template, such as '{{.Id}}'", "string")
 

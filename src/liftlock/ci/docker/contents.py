@@ -53,7 +53,8 @@ def gone(image: Image, error: NotFound) -> Said:
     """The failure of an image that was pulled lazily, and is not where it was any more."""
     return Said(
         f"{image.origin}@{image.digest} is gone from where it was pulled",
-        hint=f"{error}\npull brought its manifests only; docker pull --eager (LIFTLOCK_DOCKER_EAGER=1) keeps all of it",
+        detail=str(error),
+        hint="pull brought its manifests only; docker pull --eager (LIFTLOCK_DOCKER_EAGER=1) keeps all of it",
     )
 
 

@@ -35,7 +35,8 @@ def login(run: Run, given: Flags) -> None:
             url = f"{session.transport.base_url(registry)}/v2/"
             raise Said(
                 f"{DAEMON}login attempt to {url} failed with status: 401 Unauthorized",
-                hint=f"{error.message}\n{error.hint}",
+                detail=error.message,
+                hint=error.hint,
             ) from None
     for warning in stored.warnings:
         if stored.place not in warning:

@@ -150,7 +150,7 @@ def _unknown(path: str, name: str) -> Said:
 def _fail(current: Run, error: Exception) -> int:
     code = 128 + current.signal if current.signal else 1
     if isinstance(error, Said):
-        lines, hint = [error.message], error.hint
+        lines, hint = [error.message, *error.detail.splitlines()], error.hint
         code = 128 + current.signal if current.signal else error.exit_code
     elif isinstance(error, LiftlockError):
         lines, hint = [f"{DAEMON}{error}"], error.hint
@@ -161,7 +161,7 @@ def _fail(current: Run, error: Exception) -> int:
         # The exception's own text may hold anything, a secret too: only its type is told.
         lines = [f"{DAEMON}this is a mistake in liftlock-docker: {type(error).__name__}"]
         hint = "run it again with docker -D, and report what it prints"
-    current.warn("\n".join([*lines, *(f"hint: {line}" for line in hint.splitlines())]))
+    current.warn("\n".join([*lines, *([f"hint: {hint}"] if hint else [])]))
     return code
 
 

@@ -38,6 +38,7 @@ __all__ = ["pull"]
 
 def pull(run: Run, given: Flags) -> None:
     """Pull one image, or with ``-a`` every tag of a repository."""
+    run.refuse_trust()
     reference = named(given.arguments[0])
     every, quiet = "all-tags" in given.on, "quiet" in given.on
     if every and (reference.tag or reference.digest):
@@ -96,7 +97,7 @@ class _Pull:
                 self.run.say(PULLING.format(selector=reference.selector, path=reference.repository))
             self._bring(digest)
         except NotFound as error:
-            raise self._unknown(reference, str(error)) from None
+            raise self._unknown(reference, error.message) from None
         except AccessDenied as error:
             raise self._denied(error) from None
         newer = self.store.name_image(full(reference), digest, reference.name)
@@ -132,9 +133,9 @@ class _Pull:
             )
         return digest
 
-    def _unknown(self, reference: Reference, hint: str = "") -> Said:
+    def _unknown(self, reference: Reference, detail: str = "") -> Said:
         said = f"manifest for {familiar(reference)} not found: manifest unknown: manifest unknown"
-        return Said(f"{DAEMON}{said}", hint=hint)
+        return Said(f"{DAEMON}{said}", detail=detail)
 
     def _denied(self, error: AccessDenied) -> Said:
         known = self.session.keychain.find(self.reference.registry, self.reference.repository) is not None
@@ -142,7 +143,7 @@ class _Pull:
         if said.startswith("denied"):
             name = familiar_name(self.reference)
             said = f"pull access denied for {name}, repository does not exist or may require 'docker login': {said}"
-        return Said(f"{DAEMON}{said}", hint=f"{error.message}\n{error.hint}")
+        return Said(f"{DAEMON}{said}", detail=error.message, hint=error.hint)
 
 
 def _is_attached(tag: str) -> bool:

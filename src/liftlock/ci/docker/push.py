@@ -34,6 +34,7 @@ __all__ = ["push"]
 
 def push(run: Run, given: Flags) -> None:
     """Push one tag, or with ``-a`` every tag that this store has of the repository."""
+    run.refuse_trust()
     reference = named(given.arguments[0])
     every, quiet = "all-tags" in given.on, "quiet" in given.on
     if every and (reference.tag or reference.digest):
@@ -138,7 +139,7 @@ def _denied(session: Session, destination: str, error: AccessDenied) -> Said:
     place = _refused_place(destination, error)
     registry, _, repository = place.partition("/")
     known = session.keychain.find(registry, repository) is not None
-    return Said(denied(error, known=known), hint=f"{error}\n{error.hint}")
+    return Said(denied(error, known=known), detail=str(error), hint=error.hint)
 
 
 def _refused_place(destination: str, error: AccessDenied) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from types import FrameType
 
+from liftlock.ci.docker.words import Said
 from liftlock.transfer.events import Cancel
 from liftlock.typed import TYPE_CHECKING
 
@@ -47,6 +48,14 @@ class Run:
         with session, self._stopped_by_signals(), self.cancel.waking(session.abort):
             session.targets.add(self.store)
             yield session
+
+    def refuse_trust(self) -> None:
+        """Raise `Said` where docker was told to check signatures by Notary v1, which is not done here."""
+        if self.env.get("DOCKER_CONTENT_TRUST", "") not in ("", "0", "false"):
+            raise Said(
+                "DOCKER_CONTENT_TRUST is set, and liftlock-docker does not verify Notary's signatures",
+                hint="unset it; signatures that are attached to images travel with them",
+            )
 
     def say(self, line: str) -> None:
         """One line of stdout, written at once: whoever reads a CI log waits for it."""

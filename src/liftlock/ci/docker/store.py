@@ -152,6 +152,8 @@ class Store(LayoutTarget):
                 return False
             kept = [entry for entry in index.entries if entry.digest != digest or _image(entry) != _nameless(entry)]
             index.entries = [entry for entry in kept if entry.annotations.get(REF_NAME) != name]
+            if before is not None and before.digest == digest:
+                origin = origin or before.origin
             annotations = {REF_NAME: name} | ({ORIGIN: origin} if origin else {})
             index.entries = [*index.entries, manifest.descriptor._replace(extra={"annotations": annotations})]
             index.changed = True

@@ -72,10 +72,11 @@ NO_DAEMON_NEEDED = (
 
 
 class Said(LiftlockError):
-    """A failure in Docker's words; ``hint`` has, line by line, what we know beyond them. Ends with ``status``."""
+    """A failure in Docker's words. ``detail`` says in ours what they leave out; the program ends with ``status``."""
 
-    def __init__(self, message: str, *, hint: str = "", status: int = 1) -> None:
+    def __init__(self, message: str, *, detail: str = "", hint: str = "", status: int = 1) -> None:
         super().__init__(message, hint=hint)
+        self.detail = detail
         self.exit_code = status  # type: ignore[misc]  # docker's codes differ by what was typed, not by kind of error
 
 
