@@ -55,6 +55,7 @@ TABLE = {
     "codepipeline": Entry(
         "liftlock.cli.codepipeline:codepipeline", "Run a stage of an AWS CodePipeline on this machine.", CI
     ),
+    "buildspec": Entry("liftlock.cli.buildspec:buildspec", "Run an AWS CodeBuild buildspec on this machine.", CI),
     "db": Entry("liftlock.cli.db:db", "Look after the database that remembers.", OPERATION),
     "login": Entry("liftlock.cli.login:login", "Store credentials for a registry.", REGISTRIES),
     "logout": Entry("liftlock.cli.logout:logout", "Remove the stored credentials of a registry.", REGISTRIES),

@@ -127,6 +127,8 @@ class _Build:
                 )
             except UncollectableError as error:
                 failure = failure or self._failure(UPLOAD_ARTIFACTS, str(error), error.line)
+        for identifier in self._left_out():
+            self._log.container(f"Not collected, because no folder is named for it: artifact {identifier or 'primary'}")
         self._leave(failure, "CLIENT_ERROR")
 
     def stop(self) -> None:
@@ -211,13 +213,20 @@ class _Build:
 
     def _wanted(self) -> list[tuple[str, ArtifactsSection, Path]]:
         """The artifacts for which there is a folder: identifier, what the file says, folder."""
-        sections = dict(self._spec.secondary_artifacts)
         folders = dict(self._surroundings.secondary_artifacts)
-        if self._spec.artifacts:
-            sections = {"": self._spec.artifacts, **sections}
         if self._surroundings.artifacts:
             folders[""] = self._surroundings.artifacts
-        return [(each, section, folders[each]) for each, section in sections.items() if each in folders]
+        return [(each, section, folders[each]) for each, section in self._sections().items() if each in folders]
+
+    def _left_out(self) -> list[str]:
+        """The artifacts for which there is none."""
+        wanted = {identifier for identifier, _, _ in self._wanted()}
+        return [identifier for identifier in self._sections() if identifier not in wanted]
+
+    def _sections(self) -> dict[str, ArtifactsSection]:
+        """All that the file says of artifacts, by identifier; the primary one has none."""
+        primary = {"": self._spec.artifacts} if self._spec.artifacts else {}
+        return {**primary, **self._spec.secondary_artifacts}
 
     def _expanded(self, section: ArtifactsSection, session: shell.ShellSession) -> str:
         """An artifact's name as the shell expands it: as in a text, so that quotes in it are just characters."""

@@ -94,7 +94,7 @@ class Output(Protocol):
     An exception of it stops the build and is raised by `run`.
     """
 
-    def __call__(self, line: str, stream: Stream) -> None: ...
+    def __call__(self, line: str, stream: Stream, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
