@@ -34,6 +34,7 @@ _FILES = (
 )
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _UNKNOWN = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"})
+_DENIED = ("AccessDenied", "Unauthorized", "NotAuthorized")
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 _SIGNATURE = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"})
 """What is said with these repeats the request's headers, the session token among them."""
@@ -149,7 +150,9 @@ def _refusal(response: Mapping[str, Any], place: str, action: str) -> LiftlockEr
         return AccessDenied(
             message, hint="the AWS credentials are not (or no longer) valid: check keys, session token and region"
         )
-    return AccessDenied(message, hint=_permission_hint(action))
+    if code.startswith(_DENIED) or status == 403:
+        return AccessDenied(message, hint=_permission_hint(action))
+    return ConfigError(message)
 
 
 def _permission_hint(action: str) -> str:

@@ -164,7 +164,7 @@ def error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return (), ""
     codes = tuple(code for code, _ in pairs if code)
-    return codes, "; ".join(" ".join(message.split())[:200] for _, message in pairs if message)
+    return codes, "; ".join(" ".join(message.split())[:400] for _, message in pairs if message)
 
 
 def _sentence(error: Mapping[str, object]) -> str:
