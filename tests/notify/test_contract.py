@@ -20,6 +20,8 @@ from liftlock.notify.base import Message, Notifier
 from liftlock.notify.table import NOTIFIERS
 from liftlock.notify.testing import check, sample
 from liftlock.pipeline.kinds import Options
+from tests.notify.conftest import Azure
+from tests.support.azure import SECRET as AZURE_SECRET
 from tests.support.cluster import Cluster
 from tests.support.git import BareRepository, GitServer, git
 from tests.support.receiver import Receiver, Reply
@@ -28,7 +30,18 @@ pytestmark = pytest.mark.contract
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples/notifier-plugin"
 SECRET = "hunter2"
-KINDS = ("apprise", "command", "git", "kubernetes", "ntfy", "registry-push", "webhook")
+KINDS = (
+    "app-service",
+    "apprise",
+    "command",
+    "container-apps",
+    "container-instances",
+    "git",
+    "kubernetes",
+    "ntfy",
+    "registry-push",
+    "webhook",
+)
 
 
 @dataclass
@@ -76,6 +89,8 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     name = request.node.callspec.params["kind"]
     if name == "command":
         yield _command(tmp_path)
+    elif name.startswith("container-"):
+        yield _on_azure(name, request)
     elif name == "git":
         with GitServer(tmp_path, password=SECRET) as server:
             yield _git(tmp_path, server)
@@ -85,23 +100,40 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
 
 
 def _over_http(name: str, receiver: Receiver) -> Case:
-    header = {"ntfy": "x-sequence-id", "registry-push": "idempotency-key", "webhook": "webhook-id"}.get(name, "")
-    scheme = "json" if name == "apprise" else "http"
+    header = {"ntfy": "x-sequence-id", "webhook": "webhook-id"}.get(name, "idempotency-key")
+    chat = name == "apprise"
     own: Mapping[str, dict[str, Any]] = {
         "webhook": {"url": "env:URL", "secret": "env:KEY", "headers": {"X-Token": "env:KEY"}},
         "ntfy": {"url": "env:URL", "token": "env:KEY"},
         "apprise": {"urls": "env:URL"},
+        "app-service": {"webhook": "env:URL"},
     }
     options = own.get(name, {"url": "env:URL"})
-    if name != "apprise":
+    if not chat:
         options = {**options, "allow-private": True}
     return Case(
         options=options,
-        environment={"URL": f"{scheme}://user:{SECRET}@{receiver.host}/{SECRET}?a={SECRET}", "KEY": SECRET},
-        carried=lambda: [each.headers[header] if header else each.json()["message"] for each in receiver.requests],
+        environment={
+            "URL": f"{'json' if chat else 'http'}://user:{SECRET}@{receiver.host}/{SECRET}?a={SECRET}",
+            "KEY": SECRET,
+        },
+        carried=lambda: [each.json()["message"] if chat else each.headers[header] for each in receiver.requests],
         break_for_now=functools.partial(receiver.always, Reply(503, body=SECRET.encode())),
         break_for_good=functools.partial(receiver.always, Reply(403, body=SECRET.encode())),
-        final=name != "apprise",
+        final=not chat,
+    )
+
+
+def _on_azure(name: str, request: pytest.FixtureRequest) -> Case:
+    azure: Azure = request.getfixturevalue("azure")
+    resource = request.getfixturevalue("app" if name == "container-apps" else "group")
+    return Case(
+        options={"resource": resource["id"], "allow-private": True},
+        environment=azure.environment,
+        carried=lambda: [each.body.decode() for each in azure.sent()],
+        break_for_now=functools.partial(azure.receiver.always, Reply(503, body=SECRET.encode())),
+        break_for_good=functools.partial(azure.receiver.always, Reply(403, body=SECRET.encode())),
+        secret=AZURE_SECRET,
     )
 
 

@@ -14,7 +14,8 @@ import yaml
 from liftlock.errors import AccessDenied, Cancelled, ConfigError, LiftlockError, NotFound
 from liftlock.kinds.tools import Tools
 from liftlock.notify.base import Message
-from liftlock.notify.kubernetes import Kubernetes, KubernetesOptions
+from liftlock.notify.kubernetes import KubernetesOptions
+from liftlock.notify.table import NOTIFIERS
 from liftlock.notify.testing import check, sample
 from tests.support.certificates import Authority
 from tests.support.cluster import STRATEGIC, Cluster, images
@@ -59,11 +60,12 @@ def send(
     cancelled: Callable[[], bool] = lambda: False,
     **options: Any,
 ) -> LiftlockError | None:
-    given = {"workload": "deployment/web", "namespace": "shop", "allow-private": True, **options}
+    named = {key.replace("_", "-"): value for key, value in options.items()}
+    given = {"workload": "deployment/web", "namespace": "shop", "allow-private": True, **named}
     if "kubeconfig" not in options:
         given = {"server": receiver.url, "token": "env:TOKEN", **given}
     tools = Tools(folder=folder, environment={"TOKEN": TOKEN}, cancelled=cancelled)
-    return check(Kubernetes(), given, tools, secrets=[TOKEN], message=message or sample())
+    return check(NOTIFIERS.get("kubernetes"), given, tools, secrets=[TOKEN], message=message or sample())
 
 
 def patches(receiver: Receiver) -> list[Received]:
@@ -310,7 +312,7 @@ def test_a_clusters_own_authority(tmp_path: Path) -> None:
         assert distrusted is not None
         assert "certificate" in str(distrusted)
         assert receiver.requests == []
-        assert send(receiver, tmp_path, **{"ca-file": "ca.crt"}) is None
+        assert send(receiver, tmp_path, ca_file="ca.crt") is None
 
 
 @pytest.mark.parametrize(
@@ -355,13 +357,14 @@ def test_what_is_no_kubeconfig(content: str, receiver: Receiver, tmp_path: Path)
 def test_a_kubeconfig_in_a_variable_has_no_folder(receiver: Receiver, tmp_path: Path) -> None:
     content = KUBECONFIG.replace("SERVER", receiver.url).replace("token: hunter2", "tokenFile: token")
     tools = Tools(folder=tmp_path, environment={"KUBE": content})
-    error = check(Kubernetes(), {"workload": "deployment/web", "kubeconfig": "env:KUBE"}, tools, secrets=[TOKEN])
+    given = {"workload": "deployment/web", "kubeconfig": "env:KUBE"}
+    error = check(NOTIFIERS.get("kubernetes"), given, tools, secrets=[TOKEN])
 
     assert str(error) == "the kubeconfig names a relative path, and is no file"
 
 
 def test_a_cluster_of_ones_own_network_is_meant(receiver: Receiver, web: dict[str, Any], tmp_path: Path) -> None:
-    error = send(receiver, tmp_path, **{"allow-private": False})
+    error = send(receiver, tmp_path, allow_private=False)
 
     assert "is a private address: refused" in str(error)
     assert receiver.requests == []

@@ -19,6 +19,8 @@ stages:
     tags: ["{build}"]
     notify:
 """
+APP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/a/providers/Microsoft.App/containerApps/shop"
+IN_CLUSTER = "server: https://cluster.example, token: env:T"
 UPDATES = "updates: [{file: a.yaml, path: image}]"
 
 
@@ -31,6 +33,17 @@ def rule(text: str) -> NotifyRule:
     [
         ("webhook: env:HOOK", "webhook", {"url": "env:HOOK"}),
         ("registry-push: env:HOOK", "registry-push", {"url": "env:HOOK"}),
+        ("app-service: env:HOOK", "app-service", {"webhook": "env:HOOK"}),
+        (f"container-apps: {APP}", "container-apps", {"resource": APP}),
+        (
+            "kubernetes: {workload: deployment/web, kubeconfig: file:kubeconfig, containers: {web: [app, migrate]}}",
+            "kubernetes",
+            {
+                "workload": "deployment/web",
+                "kubeconfig": "file:kubeconfig",
+                "containers": {"web": ["app", "migrate"]},
+            },
+        ),
         ("command: [./tell, now]", "command", {"run": ["./tell", "now"]}),
         ("apprise: env:CHAT", "apprise", {"urls": "env:CHAT"}),
         ("apprise: [env:CHAT, env:MAIL]", "apprise", {"urls": ["env:CHAT", "env:MAIL"]}),
@@ -51,6 +64,14 @@ def test_a_lone_value_is_enough(text: str, kind: str, options: dict[str, object]
         ("webhook: {url: env:U, timeout: 1h}", "1h is not between 1s and 15m"),
         ("webhook: {url: env:U, retries: 3}", "'retries' is not a key"),
         ("registry-push: {url: env:U, format: quay}", "should be acr, docker-hub or distribution"),
+        ("app-service: https://$shop:hunter2@shop.scm.azurewebsites.net/api", "webhook is a secret, written out"),
+        ("app-service: {webhook: env:HOOK, slot: green}", "slot goes with resource"),
+        ("app-service: {image: web}", "say webhook, or resource"),
+        ("container-apps: shop", "write /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.App/"),
+        ("kubernetes: {workload: deployment/web}", "say server and token, or kubeconfig"),
+        ("kubernetes: {workload: deployment/web, server: env:S, token: hunter2}", "token is a secret, written out"),
+        (f"kubernetes: {{workload: pod/web, {IN_CLUSTER}}}", "'pod/web' is not a name that can be used here"),
+        (f"kubernetes: {{workload: deployment/web, {IN_CLUSTER}, containers: {{web: [a, a]}}}}", "a is named twice"),
         ("command: {run: []}", "run is empty"),
         ("apprise: slack://T1/B2/hunter2", "urls is a secret, written out"),
         ("apprise: [env:U, slack://T1/B2/hunter2]", "is a secret, written out"),

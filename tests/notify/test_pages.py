@@ -14,7 +14,17 @@ from liftlock.notify.testing import sample
 
 ROOT = Path(__file__).parent.parent.parent
 HOW_TO = ROOT / "docs/how-to"
-BUILT_IN = ("apprise", "command", "git", "kubernetes", "registry-push", "webhook")
+BUILT_IN = (
+    "app-service",
+    "apprise",
+    "command",
+    "container-apps",
+    "container-instances",
+    "git",
+    "kubernetes",
+    "registry-push",
+    "webhook",
+)
 
 
 def blocks(page: Path, language: str) -> list[str]:

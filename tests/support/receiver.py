@@ -51,7 +51,7 @@ class Receiver:
         """``mutual``: whoever comes has to show a certificate of the same authority."""
         self._lock = threading.Lock()
         self._requests: list[Received] = []
-        self._next: list[Reply] = []
+        self._next: list[Reply | Callable[[Received], Reply]] = []
         self._always: Reply | Callable[[Received], Reply] = Reply()
         self._ending = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -89,7 +89,7 @@ class Receiver:
         """The requests, once there are so many."""
         return until(lambda: self.requests if len(self.requests) >= count else [], f"{count} requests")
 
-    def next(self, *replies: Reply) -> None:
+    def next(self, *replies: Reply | Callable[[Received], Reply]) -> None:
         """What to answer to the next requests, one each."""
         with self._lock:
             self._next += replies

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,8 @@ class Api:
 
     base: Secret
     """Its URL, without a slash at the end."""
-    token: Secret | None
+    token: Callable[[], Secret | None]
+    """Asked for with every request: it may end before all is done."""
     tools: Tools
     timeout: float
     """Seconds for each request."""
@@ -57,8 +58,9 @@ class Api:
         url = path if "://" in path else f"{self.base.reveal()}{path}"
         self._require_privacy(url)
         headers = {"accept": Secret("application/json")}
-        if self.token is not None:
-            headers["authorization"] = Secret(f"Bearer {self.token.reveal()}")
+        token = self.token()
+        if token is not None:
+            headers["authorization"] = Secret(f"Bearer {token.reveal()}")
         if body is not None:
             headers["content-type"] = Secret(content_type)
         answer = call(
@@ -84,10 +86,12 @@ class Api:
     def pause(self, length: float) -> None:
         """Wait so many seconds; raises `Cancelled` when somebody asks to stop."""
         until = time.monotonic() + length
-        while (left := until - time.monotonic()) > 0:
-            if self.tools.cancelled():
-                raise Cancelled("cancelled")
+        while not self.tools.cancelled():
+            left = until - time.monotonic()
+            if left <= 0:
+                return
             threading.Event().wait(min(left, _LOOK))
+        raise Cancelled("cancelled")
 
     def _require_privacy(self, url: str) -> None:
         try:

@@ -101,7 +101,7 @@ class Kubernetes:
             kind, _, name = options.workload.partition("/")
             api = Api(
                 base=cluster.server,
-                token=cluster.token,
+                token=lambda: cluster.token,
                 tools=tools,
                 timeout=seconds(options.timeout),
                 allow_private=options.allow_private,
@@ -157,7 +157,7 @@ def _set(api: Api, path: str, images: Mapping[str, str], message: Message, shown
 
 
 def _workload(api: Api, path: str) -> Mapping[str, Any]:
-    found = api.get(path)
+    found: Mapping[str, Any] = api.get(path)
     try:
         template = found["spec"]["template"]["spec"]
         if found["metadata"]["resourceVersion"] and all(each["name"] for each in template["containers"]):

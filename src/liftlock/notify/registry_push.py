@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -28,7 +29,7 @@ from liftlock.pipeline.kinds import Options
 from liftlock.release.durations import seconds
 from liftlock.release.place import LAYOUT, Destination
 
-__all__ = ["RegistryPush", "RegistryPushOptions"]
+__all__ = ["RegistryPush", "RegistryPushOptions", "push"]
 
 _JSON = "application/json"
 _EVENTS = "application/vnd.docker.distribution.events.v1+json"
@@ -60,31 +61,36 @@ class RegistryPush:
     options = RegistryPushOptions
 
     def send(self, message: Message, options: RegistryPushOptions, tools: Tools) -> None:
-        from liftlock.kinds.http import Call, call
-
         there = [each for each in pushed(message, "registry-push") if not each.target.startswith(LAYOUT)]
         if not there:
             raise ConfigError(
                 f"the stage {message.stage} has no registry to speak for",
                 hint="registry-push is for registries' images",
             )
-        url = tools.secret(options.url)
-        for destination in there:
-            for tag in destination.tags:
-                event = _event(message, destination, tag)
-                content_type, payload = _FORMS[options.format](event, destination, tag)
-                headers = {"content-type": content_type, "idempotency-key": event["id"]}
-                call(
-                    Call(
-                        method="POST",
-                        url=url,
-                        headers={name: Secret(value) for name, value in headers.items()},
-                        body=json.dumps(payload, separators=(",", ":")).encode(),
-                        timeout=seconds(options.timeout),
-                        allow_private=options.allow_private,
-                    ),
-                    tools,
-                ).require_success()
+        push(message, there, options, tools)
+
+
+def push(message: Message, there: Sequence[Destination], options: RegistryPushOptions, tools: Tools) -> None:
+    """Say of each of these images and each of its tags that it was pushed; raises what `call` raises."""
+    from liftlock.kinds.http import Call, call
+
+    url = tools.secret(options.url)
+    for destination in there:
+        for tag in destination.tags:
+            event = _event(message, destination, tag)
+            content_type, payload = _FORMS[options.format](event, destination, tag)
+            headers = {"content-type": content_type, "idempotency-key": event["id"]}
+            call(
+                Call(
+                    method="POST",
+                    url=url,
+                    headers={name: Secret(value) for name, value in headers.items()},
+                    body=json.dumps(payload, separators=(",", ":")).encode(),
+                    timeout=seconds(options.timeout),
+                    allow_private=options.allow_private,
+                ),
+                tools,
+            ).require_success()
 
 
 def _event(message: Message, destination: Destination, tag: str) -> dict[str, Any]:
