@@ -46,6 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Passwords of this test alone, kept by a clock that moves when it is told to."""
     clock = Clock()
     monkeypatch.setattr(ecr, "_passwords", Expiring(clock))
+    monkeypatch.setattr(ecr, "_clients", Expiring(clock))
     monkeypatch.setattr(aws, "ATTEMPTS", 1)
     return clock
 
@@ -112,7 +113,9 @@ def test_a_host_says_whose_api_is_asked(
     where = EcrRegistry.parse(host)
 
     assert (where.account, where.region) == (account, region)
-    assert ecr.ecr_client(where, env, "", "to see").meta.endpoint_url == endpoint
+    client = ecr.ecr_client(where, env, "", "to see")
+    assert client is not None
+    assert client.meta.endpoint_url == endpoint
     assert provider_of(host) is not None
 
 

@@ -34,7 +34,11 @@ _HOST = re.compile(
 )
 _FORMS = "it is written ACCOUNT.dkr.ecr.REGION.amazonaws.com, where ACCOUNT has 12 digits"
 
+CLIENT_LIFETIME = 300.0
+"""Seconds for which a client is used: a role is assumed once for all that one promotion asks, and keys may change."""
+
 _passwords = Expiring()
+_clients = Expiring()
 
 
 class EcrRegistry(NamedTuple):
@@ -59,6 +63,11 @@ class EcrRegistry(NamedTuple):
         return cls(host, match["account"], match["region"], bool(match["fips"]), match["joint"] == "-")
 
     @property
+    def api(self) -> tuple[str, str, bool, bool]:
+        """What registries have in common that one API serves."""
+        return self.service, self.region, self.fips, self.dual_stack
+
+    @property
     def is_public(self) -> bool:
         return not self.account
 
@@ -70,8 +79,7 @@ class EcrRegistry(NamedTuple):
 def credential(registry: str, env: Mapping[str, str], role: str) -> Credential | None:
     """The password of a registry, see `clouds.Provider`; None for ECR Public where AWS gives this environment none."""
     where = EcrRegistry.parse(registry)
-    kind = (where.service, where.region, where.fips, where.dual_stack)
-    return _passwords.get((kind, role, aws.identity(env)), lambda: _ask(where, env, role))
+    return _passwords.get((where.api, role, aws.identity(env)), lambda: _ask(where, env, role))
 
 
 def ecr_client(where: EcrRegistry, env: Mapping[str, str], role: str, action: str) -> Any | None:
@@ -79,6 +87,15 @@ def ecr_client(where: EcrRegistry, env: Mapping[str, str], role: str, action: st
 
     ``action`` is what for. Raises what `aws.calling` does.
     """
+
+    def make() -> tuple[Any | None, float]:
+        client = _client(where, env, role, action)
+        return client, time.time() + (NOBODY_FOR if client is None else CLIENT_LIFETIME)
+
+    return _clients.get((where.api, role, aws.identity(env)), make)
+
+
+def _client(where: EcrRegistry, env: Mapping[str, str], role: str, action: str) -> Any | None:
     with aws.calling(where.host, action):
         session = aws.find_session(env)
     if session is None:
@@ -92,6 +109,7 @@ def ecr_client(where: EcrRegistry, env: Mapping[str, str], role: str, action: st
 def forget() -> None:
     """Ask anew for everything."""
     _passwords.forget()
+    _clients.forget()
 
 
 def _ask(where: EcrRegistry, env: Mapping[str, str], role: str) -> tuple[Credential | None, float]:
