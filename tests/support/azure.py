@@ -41,7 +41,7 @@ RESOURCE = (
 
 def jwt(claims: Mapping[str, Any]) -> str:
     """A token that says this, signed by nobody."""
-    parts = ({"alg": "none", "typ": "JWT"}, dict(claims), {})
+    parts: tuple[dict[str, Any], ...] = ({"alg": "none", "typ": "JWT"}, dict(claims), {})
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
 
 

@@ -21,15 +21,17 @@ from liftlock.typed import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from liftlock.auth.bearer import Answer
 
-__all__ = ["USERNAME", "credential", "forget"]
+__all__ = ["USERNAME", "credential", "forget", "resource_manager"]
 
 USERNAME = "00000000-0000-0000-0000-000000000000"
 """Says that the password is a refresh token."""
 
-_AUDIENCES = {
+_MANAGERS = {
     ".azurecr.cn": "https://management.chinacloudapi.cn",
     ".azurecr.us": "https://management.usgovcloudapi.net",
 }
+"""The resource managers of the clouds that are not the public one, by what the hosts of registries end in there."""
+_MANAGER = "https://management.azure.com"
 _AUDIENCE = "https://containerregistry.azure.net"
 """For whom Entra's token has to be; the other clouds' registries take those for their resource manager."""
 
@@ -51,14 +53,22 @@ def credential(registry: str, env: Mapping[str, str], role: str) -> Credential |
     return _credentials.get((registry, places, azure.identity(env)), lambda: _exchanged(registry, env))
 
 
+def resource_manager(registry: str, env: Mapping[str, str]) -> str:
+    """The URL of Azure's resource manager for a registry; ``AZURE_RESOURCE_MANAGER_ENDPOINT`` names another."""
+    return (env.get("AZURE_RESOURCE_MANAGER_ENDPOINT") or _of_cloud(registry) or _MANAGER).rstrip("/")
+
+
+def _of_cloud(registry: str) -> str:
+    return next((manager for suffix, manager in _MANAGERS.items() if registry.endswith(suffix)), "")
+
+
 def forget() -> None:
     """Ask anew for everything."""
     _credentials.forget()
 
 
 def _exchanged(registry: str, env: Mapping[str, str]) -> tuple[Credential | None, float]:
-    suffix = next((suffix for suffix in _AUDIENCES if registry.endswith(suffix)), "")
-    token = azure.find_token(f"{_AUDIENCES.get(suffix, _AUDIENCE)}/.default", env)
+    token = azure.find_token(f"{_of_cloud(registry) or _AUDIENCE}/.default", env)
     if token is None:
         return None, time.time()  # nobody: `azure` remembers for how long
     refresh = _exchange(registry, token, env)

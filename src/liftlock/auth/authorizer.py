@@ -13,6 +13,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from liftlock.auth.bearer import same_origin
+from liftlock.auth.secret import Credential
 from liftlock.auth.session import Credentials, Session
 from liftlock.oci.distribution import Scope
 from liftlock.transport.client import Transport
@@ -39,6 +40,10 @@ class Authorizer:
     def want(self, registry: str, scope: Scope) -> None:
         """Declare what this operation is going to need, so that its first token covers it."""
         self._session(registry).want(scope)
+
+    def credential(self, registry: str, repository: str) -> Credential | None:
+        """Who one is at a repository, for somebody else who shall read from it; None for nobody."""
+        return self._keychain.find(registry, repository)
 
     def send(self, registry: str, request: Request, scope: Scope | None, *, redirects: bool = True) -> Response:
         """Send a request to ``registry`` with what ``scope`` needs (None: no more than being somebody).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["matches"]
+__all__ = ["is_public", "matches"]
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -20,3 +20,18 @@ def matches(pattern: str, name: str) -> bool:
             return False
         position = found + len(part)
     return position <= end
+
+
+def is_public(host: str) -> bool:
+    """Whether somebody on the internet may find a host (``name[:port]``): a name of the DNS that is nobody's own.
+
+    Whether it is there, and lets them in, is another question.
+    """
+    name = host.lower().partition(":")[0].rstrip(".")
+    first, dot, _ = name.partition(".")
+    last = name.rpartition(".")[2]
+    return bool(first and dot) and not last.isdigit() and last not in _NOBODYS and "[" not in name
+
+
+_NOBODYS = frozenset({"localhost", "local", "internal", "lan", "home", "corp", "intranet", "localdomain", "test"})
+"""Last parts of names that mean something only inside of a network (RFC 6761, RFC 6762, and customs)."""

@@ -18,7 +18,17 @@ from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.typed import Protocol
 
-__all__ = ["MAX_METADATA", "BlobReader", "BlobSource", "Placed", "Target", "WritableTarget", "read_blob"]
+__all__ = [
+    "MAX_METADATA",
+    "BlobReader",
+    "BlobSource",
+    "Importer",
+    "Locker",
+    "Placed",
+    "Target",
+    "WritableTarget",
+    "read_blob",
+]
 
 
 class BlobReader(Protocol):
@@ -121,8 +131,42 @@ class Target(Protocol):
         ...
 
 
+class Importer(Protocol):
+    """Makes a registry fetch images by itself."""
+
+    def import_image(self, source: str, digest: Digest, wait: Callable[[float], None]) -> str:
+        """Have a whole image brought from another registry's repository, by digest, without a tag.
+
+        ``wait`` sleeps, and raises `Cancelled` when somebody asked to stop. Returns nothing when it is done, and a
+        sentence when this registry will not do it for this source: then it has to be copied. Everything else is
+        raised, naming the registry. That it is there has to be looked at by the caller.
+        """
+        ...
+
+
+class Locker(Protocol):
+    """Keeps images as they are."""
+
+    def lock(self, tag: str, digest: Digest) -> None:
+        """Let neither the tag nor the manifest be changed or deleted any more; to do it again changes nothing.
+
+        Raises `Conflict` when the tag turns out to hold another digest, now for good.
+        """
+        ...
+
+
 class WritableTarget(Target, Protocol):
     """What images can be written to."""
+
+    @property
+    def importer(self) -> Importer | None:
+        """What makes this place fetch images by itself; None where nothing does, or nobody asked for it."""
+        ...
+
+    @property
+    def locker(self) -> Locker | None:
+        """What locks promoted images here; None where nothing does, or nobody asked for it."""
+        ...
 
     def prepare(self, upload_bytes: int) -> None:
         """Called once before blobs are put, with the most bytes that may come: room, rights, proofs are checked."""

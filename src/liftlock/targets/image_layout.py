@@ -16,6 +16,7 @@ from liftlock.oci import media_types as mt
 from liftlock.oci.digest import HEX_LENGTH, Digest
 from liftlock.oci.distribution import fallback_tag
 from liftlock.oci.manifest import Descriptor, Manifest
+from liftlock.targets.base import Importer, Locker
 from liftlock.targets.layout_index import LayoutIndex
 
 __all__ = ["ImageLayout", "as_digest", "require_content"]
@@ -42,6 +43,8 @@ class ImageLayout(ABC):
 
     name: str
     metered = False
+    importer: Importer | None = None
+    locker: Locker | None = None
 
     def __init__(self) -> None:
         self._subjects: dict[Digest, tuple[Digest | None, Descriptor]] = {}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from liftlock.errors import Cancelled, NotFound
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor, Manifest
-from liftlock.targets.base import BlobReader, BlobSource, Placed
+from liftlock.targets.base import BlobReader, BlobSource, Importer, Locker, Placed
 from liftlock.targets.files import pour
 from liftlock.targets.image_layout import as_digest, require_content
 
@@ -20,6 +20,8 @@ class MemoryTarget:
     """A target that lives as long as this object, whose fields are there to be looked at."""
 
     metered = False
+    importer: Importer | None = None
+    locker: Locker | None = None
 
     def __init__(self, name: str = "memory:") -> None:
         self.name = name

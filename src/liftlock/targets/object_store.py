@@ -24,7 +24,7 @@ from liftlock.oci.bucket import BucketName
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import MAX_MANIFEST, Descriptor, Manifest
 from liftlock.oci.reference import is_tag
-from liftlock.targets.base import BlobReader, BlobSource, Placed
+from liftlock.targets.base import BlobReader, BlobSource, Importer, Locker, Placed
 from liftlock.targets.files import pour
 from liftlock.targets.image_layout import as_digest, require_content
 from liftlock.targets.object_access import open_bucket
@@ -50,6 +50,8 @@ class ObjectTarget:
     """One repository in a bucket, which has to exist. Raises nothing until it is used."""
 
     metered = False
+    importer: Importer | None = None
+    locker: Locker | None = None
 
     def __init__(self, name: str, env: Mapping[str, str]) -> None:
         bucket = BucketName.parse(name)

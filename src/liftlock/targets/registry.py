@@ -19,7 +19,7 @@ from liftlock.errors import NotFound, RegistryError
 from liftlock.oci.digest import Digest
 from liftlock.oci.distribution import Scope, manifest_path, tags_path
 from liftlock.oci.manifest import Descriptor, Manifest
-from liftlock.targets.base import BlobReader, BlobSource, Placed
+from liftlock.targets.base import BlobReader, BlobSource, Importer, Locker, Placed
 from liftlock.targets.registry_endpoint import Endpoint, catalog
 from liftlock.targets.registry_errors import failure, is_absent
 from liftlock.targets.registry_home import VERIFIES_DIGESTS, Home
@@ -75,11 +75,30 @@ class RegistryTarget:
 
     @property
     def home(self) -> str:
-        return self._home.registry
+        # Where nothing is mounted, each repository holds bytes of its own.
+        return self._home.registry if self._home.profile.mount else self.name
 
     @property
     def metered(self) -> bool:
         return self._home.profile.metered
+
+    @property
+    def importer(self) -> Importer | None:
+        access = self._home.access
+        if access is None or not access.import_into:
+            return None
+        from liftlock.targets.acr import AcrImporter
+
+        return AcrImporter(self._home, self._endpoint.repository, access.import_into)
+
+    @property
+    def locker(self) -> Locker | None:
+        access = self._home.access
+        if access is None or not access.lock:
+            return None
+        from liftlock.targets.acr import AcrLocker
+
+        return AcrLocker(self._home, self._endpoint.repository)
 
     # -- reading
 

@@ -1,5 +1,7 @@
 """Carries a plan out: content by digest first, then what refers to it, then a look at it all, tags last.
 
+What a registry fetches by itself comes before all of that, and locks, where they are asked for, after the tags.
+
 Every step may be done again: content is addressed by digest, so a run after a crash finds what is there and brings
 what is missing. Errors carry the side they came from; the first one stops the run once what is under way has ended.
 """
@@ -17,7 +19,7 @@ from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.targets.base import BlobReader, BlobSource, Placed, WritableTarget
 from liftlock.transfer.events import Cancel, Event, OnEvent, ignore
 from liftlock.transfer.journal import FileJournal, Journal, NoJournal
-from liftlock.transfer.model import BlobStep, ManifestStep, Opener, Plan, Result, TagStep
+from liftlock.transfer.model import BlobStep, LockStep, ManifestStep, Opener, Plan, Result, TagStep
 from liftlock.transfer.pool import LARGE, WORKERS, Job, gather, run
 from liftlock.transfer.sides import at
 from liftlock.transfer.tags import move_tags
@@ -53,8 +55,12 @@ def execute(
     the seconds of waiting for another writer of a tag on this machine, which may be a process that was stopped.
     """
     cancel = cancel or Cancel()
-    runner = _Run(plan, targets, on_event, cancel, workers)
     with cancel.waking(targets.abort):
+        if plan.imports:
+            from liftlock.transfer.imports import import_images
+
+            plan = import_images(plan, targets, on_event, cancel)
+        runner = _Run(plan, targets, on_event, cancel, workers)
         runner.prepare()
         runner.blobs()
         runner.manifests()
@@ -70,6 +76,7 @@ def execute(
             on_event=on_event,
             cancel=cancel,
         )
+        runner.locks()
     count = runner.count
     return Result(
         present=count[Placed.PRESENT],
@@ -78,6 +85,10 @@ def execute(
         copied_bytes=runner.copied_bytes,
         tags=moves,
         notes=[note for image in plan.images for note in image.notes],
+        ways=[
+            (image.request.destination, image.target_digest, strategy)
+            for image, strategy in zip(plan.images, plan.strategies, strict=True)
+        ],
     )
 
 
@@ -147,6 +158,12 @@ class _Run:
 
     def put_tag(self, step: TagStep) -> None:
         self._put(step.manifest, step.move.destination, step.sources, step.move.tag)
+
+    def locks(self) -> None:
+        """Lock what the tags hold now. A crash before this is made good by the next run, which plans it again."""
+        if self.plan.locks:
+            self.on_event(Event("phase", "locks", total=len(self.plan.locks)))
+            gather(self._lock_one, self.plan.locks, workers=self.workers, cancel=self.cancel)
 
     # -- single steps
 
@@ -219,6 +236,12 @@ class _Run:
                 side="destination",
                 hint="no tag has moved; --no-referrers copies the image without them",
             )
+
+    def _lock_one(self, step: LockStep) -> None:
+        with at("destination"):
+            locker = self.targets.open_writable(step.destination).locker
+            if locker is not None:
+                locker.lock(step.tag, step.digest)
 
     # -- reading
 

@@ -15,15 +15,24 @@ __all__ = [
     "BlobStep",
     "CopyRequest",
     "ImageSurvey",
+    "ImportStep",
+    "LockStep",
     "ManifestStep",
     "Opener",
     "Options",
     "Plan",
     "Result",
+    "Strategy",
     "Survey",
     "TagMove",
     "TagStep",
 ]
+
+
+Strategy = Literal["present", "retag", "mount", "import", "copy"]
+"""How one image comes to one destination. ``present``: it is there, under every tag. ``retag``: it is there, and tags
+move. ``mount``: its blobs are in other repositories of the same registry, which links them. ``import``: the
+destination's registry fetches it. ``copy``: bytes are sent."""
 
 
 class CopyRequest(NamedTuple):
@@ -94,6 +103,20 @@ class Survey(NamedTuple):
     options: Options
     homes: Mapping[str, str]
     """Target name → home: blobs mount between targets of one home."""
+    importers: frozenset[str] = frozenset()
+    """Destinations that may fetch images by themselves."""
+    lockers: frozenset[str] = frozenset()
+    """Destinations where promoted images are locked."""
+
+
+class ImportStep(NamedTuple):
+    """Have one destination fetch a whole image by itself, by digest."""
+
+    destination: str
+    source: str
+    digest: Digest
+    manifests: tuple[Digest, ...]
+    """The root and all below it: what has to be there afterwards."""
 
 
 class BlobStep(NamedTuple):
@@ -140,21 +163,40 @@ class TagStep(NamedTuple):
     """Targets that hold the image, should a blob turn out to be missing after all."""
 
 
+class LockStep(NamedTuple):
+    """Lock one tag and the image that it holds, last of all."""
+
+    destination: str
+    tag: str
+    digest: Digest
+
+
 class Plan(NamedTuple):
     """What a copy will do, in the order it will be done. `execute` does exactly this."""
 
     images: Sequence[ImageSurvey]
+    strategies: Sequence[Strategy]
+    """How each of the images comes to its destination."""
+    imports: Sequence[ImportStep]
+    """What is in them is in no other step. One that is refused makes another plan, see `imports`."""
     blobs: Sequence[BlobStep]
     """The largest first."""
     manifests: Sequence[ManifestStep]
     tags: Sequence[TagStep]
-    no_clobber: bool
+    locks: Sequence[LockStep]
+    """For every tag that was asked for, whether it moves or not: an earlier run may have ended before them."""
+    options: Options
     homes: Mapping[str, str]
+    lockers: frozenset[str] = frozenset()
+
+    @property
+    def no_clobber(self) -> bool:
+        return self.options.no_clobber
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not (self.blobs or self.manifests or self.tags)
+        """Whether there is nothing to move; that locks are set once more counts for nothing."""
+        return not (self.imports or self.blobs or self.manifests or self.tags)
 
     @property
     def moves(self) -> Sequence[TagMove]:
@@ -187,9 +229,15 @@ class Result(NamedTuple):
     tags: Sequence[TagMove]
     """The tags that moved."""
     notes: Sequence[str]
+    ways: Sequence[tuple[str, Digest, Strategy]] = ()
+    """Destination, digest, and how the image came there: of an import that was refused, how it came instead."""
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "strategies": [
+                {"destination": destination, "digest": digest, "strategy": strategy}
+                for destination, digest, strategy in self.ways
+            ],
             "blobs": {"present": self.present, "mounted": self.mounted, "copied": self.copied},
             "copiedBytes": self.copied_bytes,
             "tags": [

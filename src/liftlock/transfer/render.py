@@ -12,14 +12,17 @@ LOCAL = ("oci:", "oci-archive:", "docker-archive:", "memory:")
 
 SMALL_COPY, MOUNT = 2, 1
 """Requests to the destination for a blob: POST and PUT, or the one POST that mounts it."""
+LOCK = 3
+"""Requests to the destination for a lock: tag and manifest are locked, and the tag is looked at once more."""
 
 
 def request_count(plan: Plan) -> int:
     """How many registry requests `execute` will make, if every mount is granted; token requests and redirects apart.
 
-    An ``ensure`` counts as a copy, the dearer of its two ends; an exact survey leaves none.
+    Of an import those count that look whether all of it is there; what asks for it goes to no registry. An ``ensure``
+    counts as a copy, the dearer of its two ends; an exact survey leaves none.
     """
-    total = 0
+    total = sum(len(step.manifests) for step in plan.imports) + LOCK * len(plan.locks)
     for step in plan.blobs:
         total += _blob(step)
     total += sum(_remote(step.destination) for step in plan.manifests)
@@ -60,20 +63,23 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "source": f"{image.request.source}@{image.digest}",
                 "destination": image.request.destination,
                 "digest": image.target_digest,
+                "strategy": strategy,
                 "attachments": [
                     {"subject": attachment.subject, "digest": attachment.manifest.digest, "type": attachment.label}
                     for attachment in image.attachments
                 ],
                 "notes": list(image.notes),
             }
-            for image in plan.images
+            for image, strategy in zip(plan.images, plan.strategies, strict=True)
         ],
         "tags": [
             {"destination": step.move.destination, "tag": step.move.tag, "old": step.move.old, "new": step.move.new}
             for step in plan.tags
         ],
         "blobs": blobs,
+        "imports": len(plan.imports),
         "manifests": len(plan.manifests),
+        "locks": len(plan.locks),
         "requests": request_count(plan),
         "empty": plan.empty,
     }

@@ -57,10 +57,13 @@ def survey(
         surveyor.attachments()
     surveyor.destinations()
     names = {name for request in requests for name in (request.source, request.destination)}
+    destinations = {request.destination for request in requests}
     return Survey(
         images=[image.finished() for image in images],
         options=options,
         homes={name: targets.open(name).home for name in sorted(names)},
+        importers=frozenset(name for name in destinations if targets.open_writable(name).importer),
+        lockers=frozenset(name for name in destinations if targets.open_writable(name).locker),
     )
 
 
@@ -114,6 +117,9 @@ class _Surveyor:
                 second.append(partial(self._source_root, image.request.source, image.source_digest, [image]))
                 if image.pinned and self._may_be_there(image):
                     second.append(partial(self._destination_root, image, image.pinned))
+            elif not image.in_place and self.targets.open_writable(image.request.destination).importer:
+                # Only what is not there is imported, so that question is worth asking.
+                second.append(partial(self._destination_root, image, image.digest))
         self._run(second)
         if self.options.platforms:
             from liftlock.transfer.platforms import narrowed
