@@ -47,9 +47,8 @@ def _remove(run: Run, text: str, *, force: bool) -> None:
     with store.used():
         found = _found(store, text)
         entries = store.with_digest(found.digest)
-        by_name = found.name and not found.digest.hex.startswith(text.removeprefix("sha256:"))
-        gone: Sequence[Image] = [found] if by_name else entries
-        if not by_name and len({image.name for image in entries}) > 1 and not force:
+        gone: Sequence[Image] = [found] if found.name else entries
+        if not found.name and len({image.name for image in entries}) > 1 and not force:
             raise Said(
                 f"{DAEMON}conflict: unable to delete {found.digest.hex[:12]} (must be forced) - "
                 "image is referenced in multiple repositories"

@@ -82,7 +82,7 @@ class Store(LayoutTarget):
     def find(self, text: str) -> Image | None:
         """What a name or an image ID (whole, or its first digits) means; None when nothing.
 
-        Raises `Said` when it is neither, or when the digits are of several images.
+        What was found by its ID has no name. Raises `Said` when the text is neither, or means several images.
         """
         images = self.images()
         by_id = _with_id(text, images)
@@ -273,7 +273,10 @@ def _with_id(text: str, images: Sequence[Image]) -> Image | None:
     found = [image for image in images if digits and image.digest.hex.startswith(digits)]
     if len({image.digest for image in found}) > 1:
         raise Said(f"{DAEMON}Multiple IDs found with provided prefix: {text}")
-    return found[0] if found else None
+    if not found:
+        return None
+    # An ID means the image and none of its names.
+    return found[0]._replace(name="", origin=next((image.origin for image in found if image.origin), ""))
 
 
 def _pinned(reference: Reference, images: Sequence[Image]) -> Image | None:
