@@ -26,8 +26,8 @@ _REPOSITORIES = itertools.count(1)
 
 # What would let a developer's own credentials, proxies or settings into a test.
 _UNWANTED = (
-    "AWS_", "AZURE_", "BUILD_", "CODEBUILD_", "DOCKER_", "GITHUB_", "GITLAB_", "GOOGLE_", "LIFTLOCK_", "REGISTRY_",
-    "SSL_CERT_", "XDG_", "CI_",
+    "AWS_", "AZURE_", "BUILD_", "CLOUDSDK_", "CODEBUILD_", "DOCKER_", "GCE_", "GITHUB_", "GITLAB_", "GOOGLE_",
+    "LIFTLOCK_", "REGISTRY_", "SSL_CERT_", "XDG_", "CI_",
 )  # fmt: skip
 _UNWANTED_NAMES = {"ci", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "no_color", "force_color", "columns"}
 
