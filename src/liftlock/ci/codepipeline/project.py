@@ -14,7 +14,7 @@ from liftlock.ci.codepipeline.template import Call, Node, Table, Text
 from liftlock.ci.codepipeline.values import PROJECT, Values
 from liftlock.errors import ConfigError
 
-__all__ = ["Buildspec", "Note", "Project", "buildspec_of", "keys", "listed_variables", "project_of"]
+__all__ = ["Buildspec", "Note", "Project", "buildspec_of", "keys", "listed_variables", "note", "project_of"]
 
 _INLINE = re.compile(r"\s*(?:\{|version\s*:)|.*\n.*\S", re.DOTALL)
 
@@ -26,6 +26,15 @@ _ABSENT = (
     "QueuedTimeoutInMinutes", "SecondaryArtifacts", "SecondarySources", "SecondarySourceVersions", "ServiceRole",
     "SourceVersion", "VpcConfig",
 )  # fmt: skip
+_SOURCE = (
+    "Auth", "BuildStatusConfig", "GitCloneDepth", "GitSubmodulesConfig", "InsecureSsl", "Location",
+    "ReportBuildStatus", "SourceIdentifier",
+)  # fmt: skip
+_ARTIFACTS = (
+    "ArtifactIdentifier", "EncryptionDisabled", "Location", "Name", "NamespaceType", "OverrideArtifactName",
+    "Packaging", "Path",
+)  # fmt: skip
+"""Where a source and artifacts come from and go to is the pipeline's matter: these have no effect there either."""
 _MACHINE = (
     "Certificate", "ComputeType", "DockerServer", "Fleet", "HostKernel", "Image", "ImagePullCredentialsType",
     "PrivilegedMode", "RegistryCredential", "Type",
@@ -81,11 +90,10 @@ def project_of(name: Node, resources: Mapping[str, Table], values: Values) -> Pr
     resource = resources[logical]
     node = values.table(values.required(resource, "Properties"))
     keys(node, "project", _USED, (*_SILENT, *_ABSENT))
-    _pipeline_only(node, "Source", values)
-    _pipeline_only(node, "Artifacts", values)
+    source = _pipeline_only(node, "Source", ("Type", "BuildSpec", *_SOURCE), values)
+    _pipeline_only(node, "Artifacts", ("Type", *_ARTIFACTS), values)
     environment = values.table(values.required(node, "Environment"))
     keys(environment, "environment", ("EnvironmentVariables",), _MACHINE)
-    source = values.table(values.required(node, "Source"))
     return Project(
         name=text,
         node=node,
@@ -188,8 +196,9 @@ def _is_project(node: Table) -> bool:
     return isinstance(kind, Text) and kind.text == PROJECT
 
 
-def _pipeline_only(node: Table, key: str, values: Values) -> None:
+def _pipeline_only(node: Table, key: str, known: tuple[str, ...], values: Values) -> Table:
     part = values.table(values.required(node, key))
+    keys(part, key.lower().removesuffix("s"), known, ())
     kind = values.required(part, "Type")
     text = values.text(kind)
     if text != "CODEPIPELINE":
@@ -197,6 +206,7 @@ def _pipeline_only(node: Table, key: str, values: Values) -> None:
             f"{key} of the type {text} is not run here",
             hint="a project that a pipeline builds has the type CODEPIPELINE",
         )
+    return part
 
 
 def _image(environment: Table, values: Values) -> str:
@@ -208,14 +218,19 @@ def _image(environment: Table, values: Values) -> str:
 
 def _notes(resource: Table, node: Table, environment: Table, values: Values) -> Iterator[Note]:
     if "Condition" in resource.items:
-        yield _note(resource.items["Condition"], "the resource's Condition is taken as true")
+        yield note(resource.items["Condition"], "Condition is taken as true")
     for table in (node, environment):
         for key in (*_ABSENT, *_MACHINE):
             value = values.get(table, key)
-            if value is not None and table.items[key] is value:
-                shown = f" ({value.text})" if isinstance(value, Text) else ""
-                yield _note(value, f"{key}{shown}")
+            if value is not None:
+                yield note(value, key)
 
 
-def _note(node: Node, what: str) -> Note:
+def note(node: Node, what: str) -> Note:
+    """A note about a value, with what it says where that is short."""
+    match node:
+        case Text(text=text):
+            what = f"{what} ({text})"
+        case Call(function=function):
+            what = f"{what} ({function})"
     return Note(path=node.path, line=node.line, what=what)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
 from liftlock.ci.buildspec.surroundings import Variable
 from liftlock.ci.codepipeline.files import Templates
 from liftlock.ci.codepipeline.pipeline import choose, find_stage
-from liftlock.ci.codepipeline.project import Buildspec, Note, Project, buildspec_of, keys, listed_variables, project_of
-from liftlock.ci.codepipeline.template import Call, Node, Table
+from liftlock.ci.codepipeline.project import (
+    Buildspec,
+    Note,
+    Project,
+    buildspec_of,
+    keys,
+    listed_variables,
+    note,
+    project_of,
+)
+from liftlock.ci.codepipeline.template import Node, Table
 from liftlock.ci.codepipeline.values import Values
 from liftlock.errors import ConfigError, UsageError
 
@@ -75,7 +84,7 @@ class Stage:
 
 
 def read_stage(
-    templates: Templates, values: Values, *, pipeline: str, stage: str, given: Mapping[str, str], inputs: Container[str]
+    templates: Templates, values: Values, *, pipeline: str, stage: str, given: Mapping[str, str], inputs: Collection[str]
 ) -> Stage:
     """Read a stage of the pipeline with this name, which may be empty when there is only one.
 
@@ -100,7 +109,7 @@ def read_stage(
         name=stage,
         groups=tuple(tuple(group) for _, group in groupby(actions, key=lambda each: each.order)),
         variables={**defaults, **given},
-        notes=tuple(dict.fromkeys(_notes(node, actions))),
+        notes=tuple(sorted(set(_notes(node, actions)), key=lambda note: (note.path, note.line))),
     )
     _names_differ(found)
     _artifacts(found, inputs)
@@ -206,8 +215,13 @@ def _names_differ(stage: Stage) -> None:
             raise action.node.error(f"two actions of the stage have the name {action.name}")
 
 
-def _artifacts(stage: Stage, inputs: Container[str]) -> None:
-    """Whether each input is there when it is needed, and each output is one action's."""
+def _artifacts(stage: Stage, inputs: Collection[str]) -> None:
+    """Whether each input is there when it is needed, and needed when it is there; and each output is one action's."""
+    needed = {name for action in stage.actions for name in action.inputs}
+    for name in inputs:
+        if name not in needed | {each for action in stage.actions for each in action.outputs}:
+            hint = f"input artifacts: {', '.join(sorted(needed))}"
+            raise UsageError(f"no action of the stage {stage.name} has the input artifact {name!r}", hint=hint)
     makers: dict[str, Action] = {}
     for group in stage.groups:
         for action in group:
@@ -257,13 +271,8 @@ def _fillable(hole: str, name: str, variable: Variable, given: Mapping[str, str]
 def _notes(stage: Table, actions: list[Action]) -> Iterator[Note]:
     for key in ("Blockers", "OnFailure"):
         if key in stage.items:
-            yield _note(stage.items[key], key)
+            yield note(stage.items[key], key)
     for action in actions:
         if "RoleArn" in action.node.items:
-            yield _note(action.node.items["RoleArn"], "RoleArn")
+            yield note(action.node.items["RoleArn"], "RoleArn")
         yield from action.project.notes
-
-
-def _note(node: Node, what: str) -> Note:
-    function = f" ({node.function})" if isinstance(node, Call) else ""
-    return Note(path=node.path, line=node.line, what=f"{what}{function}")

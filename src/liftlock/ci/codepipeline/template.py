@@ -124,13 +124,14 @@ class _Reader:
                 raise self._error(key, "this key is not text")
             if key.tag == f"{_TAG}merge":
                 raise self._error(key, "merge keys (<<) are not taken here", hint="CloudFormation takes none either")
-            if key.value in found:
-                raise self._error(key, f"the key {key.value!r} is here twice", hint="YAML would keep only the last one")
-            found[key.value] = self.read(value, key.start_mark.line + 1, depth + 1)
+            name = self._characters(key)
+            if name in found:
+                raise self._error(key, f"the key {name!r} is here twice", hint="YAML would keep only the last one")
+            found[name] = self.read(value, key.start_mark.line + 1, depth + 1)
         if len(found) == 1:
-            (name, argument), *_ = found.items()
-            if name == "Ref" or name.startswith("Fn::"):
-                return Call(path=self._path, line=line, function=name, argument=argument)
+            (only, argument), *_ = found.items()
+            if only == "Ref" or only.startswith("Fn::"):
+                return Call(path=self._path, line=line, function=only, argument=argument)
         return Table(path=self._path, line=line, items=found)
 
     def _scalar(self, node: yaml.ScalarNode, line: int) -> Node:
@@ -150,15 +151,18 @@ class _Reader:
         raise self._error(node, f"a value of the kind {node.tag.removeprefix(_TAG)!r} is not taken here")
 
     def _text(self, node: yaml.ScalarNode, line: int) -> Text:
+        begins = node.start_mark.line + 2 if node.style == "|" else 0
+        return Text(path=self._path, line=line, text=self._characters(node), begins=begins)
+
+    def _characters(self, node: yaml.ScalarNode) -> str:
         text: str = node.value
         if _SURROGATE.search(text):
             # JSON writes a character beyond U+FFFF as two escapes.
             try:
-                text = text.encode("utf-16", "surrogatepass").decode("utf-16")
+                return text.encode("utf-16", "surrogatepass").decode("utf-16")
             except UnicodeDecodeError:
                 raise self._error(node, "it has half a character: an escape from U+D800 to U+DFFF") from None
-        begins = node.start_mark.line + 2 if node.style == "|" else 0
-        return Text(path=self._path, line=line, text=text, begins=begins)
+        return text
 
     def _error(self, node: yaml.Node, message: str, hint: str = "") -> ConfigError:
         return ConfigError(message, path=self._path, line=node.start_mark.line + 1, hint=hint)
