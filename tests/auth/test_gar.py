@@ -84,6 +84,36 @@ def test_a_federated_identity(google: Google, home: Path, tmp_path: Path) -> Non
         gar.credential(HOST, given, "")
 
 
+def test_a_service_account_that_one_becomes(google: Google, home: Path, tmp_path: Path) -> None:
+    key = json.loads(google.service_account(tmp_path / "key.json").read_text())
+    info = {
+        "type": "impersonated_service_account",
+        "service_account_impersonation_url": f"{google.url}/v1/serviceAccounts/other:generateAccessToken",
+        "source_credentials": key,
+    }
+    (tmp_path / "other.json").write_text(json.dumps(info))
+
+    found = gar.credential(HOST, env(home, GOOGLE_APPLICATION_CREDENTIALS=tmp_path / "other.json"), "")
+    assert found is not None
+    assert found.secret.reveal() == f"{TOKEN}-of-another"
+
+
+def test_a_user_of_a_workforce(google: Google, home: Path, tmp_path: Path) -> None:
+    info = {
+        "type": "external_account_authorized_user",
+        "audience": "//iam.googleapis.com/locations/global/workforcePools/w/providers/p",
+        "token_url": f"{google.url}/v1/oauthtoken",
+        "refresh_token": "eyJ.of.a.job",
+        "client_id": "id",
+        "client_secret": "secret",
+    }
+    (tmp_path / "user.json").write_text(json.dumps(info))
+
+    found = gar.credential(HOST, env(home, GOOGLE_APPLICATION_CREDENTIALS=tmp_path / "user.json"), "")
+    assert found is not None
+    assert found.secret.reveal() == TOKEN
+
+
 def test_a_machine_at_google(google: Google, registry: Registry, home: Path, tmp_path: Path) -> None:
     image = images.make_image(tmp_path / "image", "v1")
     liftlock(
@@ -172,6 +202,7 @@ def test_google_does_not_answer(google: Google, home: Path, tmp_path: Path) -> N
     [
         (None, "the credentials cannot be read: No such file"),
         ("{", "it is no credentials file of Google that can be used here"),
+        ('{"type": ["service_account"]}', "it is no credentials file of Google"),
         ("[]", "it is no credentials file of Google"),
         ('{"type": "gdch_service_account"}', "it is no credentials file of Google"),
         ('{"type": "service_account"}', "the credentials cannot be used"),

@@ -64,9 +64,13 @@ class Google(Receiver):
     def _answer(self, request: Received) -> Reply:
         if request.method == "GET":
             return self._machine(request)
+        if request.path.endswith(":generateAccessToken"):
+            return self._impersonated(request)
         form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
         if "assertion" in form:
             known = self._signed(form["assertion"])
+        elif "refresh_token" in form:
+            known = form["refresh_token"] == self.federated
         else:
             known = bool(self.federated) and form.get("subject_token") == self.federated
         if not known:
@@ -80,6 +84,12 @@ class Google(Receiver):
             "token_type": "Bearer",
             "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
         }
+
+    def _impersonated(self, request: Received) -> Reply:
+        """https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken."""
+        if request.headers.get("authorization") != f"Bearer {self.token}":
+            return _json(403, {"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "not allowed"}})
+        return _json(200, {"accessToken": f"{self.token}-of-another", "expireTime": "2126-01-01T00:00:00Z"})
 
     def _machine(self, request: Received) -> Reply:
         if request.headers.get("metadata-flavor") != "Google":
@@ -102,7 +112,9 @@ class Google(Receiver):
             )
         except InvalidSignature:
             return False
-        return bool(json.loads(head)["alg"] == "RS256" and said["iss"] == ACCOUNT and "cloud-platform" in said["scope"])
+        return bool(
+            json.loads(head)["alg"] == "RS256" and said["iss"] == ACCOUNT and "googleapis.com/auth/" in said["scope"]
+        )
 
 
 def _decoded(part: str) -> bytes:

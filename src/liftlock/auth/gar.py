@@ -108,7 +108,7 @@ def _from_file(path: str) -> Any:
         raise ConfigError(f"the credentials cannot be read: {error.strerror}", path=path) from None
     except ValueError:
         info = None
-    kind = info.get("type") if isinstance(info, dict) else None
+    kind = str(info.get("type")) if isinstance(info, dict) else ""
     if kind not in _KINDS:
         raise ConfigError(
             "it is no credentials file of Google that can be used here",
@@ -140,7 +140,9 @@ _KINDS: Mapping[str, _Kind] = {
     "impersonated_service_account": _Kind(
         "google.auth.impersonated_credentials", "from_impersonated_service_account_info"
     ),
-    "external_account_authorized_user": _Kind("google.auth.external_account_authorized_user", "from_info"),
+    "external_account_authorized_user": _Kind(
+        "google.auth.external_account_authorized_user", "from_info", scoped=False
+    ),
     "authorized_user": _Kind("google.oauth2.credentials", "from_authorized_user_info", scoped=False),
 }
 
