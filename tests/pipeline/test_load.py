@@ -140,7 +140,10 @@ def test_aliases_are_written_out() -> None:
         ("latest]", "file:tag.txt]", 15, "is a secret reference", ""),
         ("certs/ca.pem", "env:CA", 8, "a secret reference is not taken here", ""),
         # not in this version
-        ("./artifacts", "s3://bucket/artifacts", 3, "is not supported by this version", "./artifacts"),
+        ("./artifacts", "ftp://host/artifacts", 3, "names no object store", "s3://"),
+        ("./artifacts", "s3://b/artifacts", 3, "cannot name a bucket", "s3://bucket"),
+        ("./artifacts", "oci://registry.example/artifacts:1", 3, "has a tag", "oci://registry/repository"),
+        ("./artifacts", "docker:artifacts", 3, "names no store", "oci://"),
         ("trigger: manual", "evidence: [slsa]", 13, "evidence is not supported by this version", "take it out"),
         ("{ca-file: certs/ca.pem}", "{verify: strict}", 8, "verify is not supported by this version", ""),
     ],

@@ -12,7 +12,7 @@ from liftlock.cli.commands import SETTINGS
 from liftlock.cli.invocation import Invocation, pass_invocation
 from liftlock.cli.lazy import Verb
 from liftlock.cli.options import debug_option, network_options, output_option
-from liftlock.cli.output import document, line, table
+from liftlock.cli.output import bytes_text, count, document, line, table
 from liftlock.cli.progress import Mode, watcher
 from liftlock.cli.project import assignments, file_option, images_for, opened, variable_option, wait_of
 from liftlock.cli.promoted import WAITS
@@ -174,12 +174,13 @@ def list_(invocation: Invocation, file: str | None) -> None:
             each.artifact.build or "-",
             each.artifact.commit[:12] or "-",
             f"{each.published_at:%Y-%m-%d %H:%M}",
+            each.kept,
             ", ".join(each.artifact.images),
         ]
         for each in found
     ]
     if rows:
-        table([["ARTIFACT", "BUILD", "COMMIT", "PUBLISHED (UTC)", "IMAGES"], *rows])
+        table([["ARTIFACT", "BUILD", "COMMIT", "PUBLISHED (UTC)", "KEPT", "IMAGES"], *rows])
     else:
         sys.stderr.write("nothing was published here yet: liftlock artifact publish\n")
 
@@ -222,3 +223,60 @@ def export(invocation: Invocation, *, text: str, destination: str, progress: Mod
     else:
         for name, image in published.artifact.images.items():
             line(f"{destination}:{name}@{image.digest}")
+
+
+@artifact.command(
+    cls=Verb,
+    examples=(
+        "liftlock artifact gc --dry-run",
+        "liftlock artifact gc --keep 90d --keep-last 20",
+    ),
+)
+@click.option(
+    "--keep-last",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="How many earlier releases each stage may go back to.",
+)
+@click.option(
+    "--keep",
+    metavar="DURATION",
+    default="30d",
+    show_default=True,
+    help="How long an artifact stays after it was published, released or asked for.",
+)
+@click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
+@file_option
+@output_option("text", "json")
+@network_options
+@pass_invocation
+def gc(invocation: Invocation, *, keep_last: int, keep: str, dry_run: bool, file: str | None) -> None:
+    """Remove from the store what no stage needs any more.
+
+    What a stage holds, may go back to or waits for stays, and so does everything young. An artifact that was collected
+    cannot be promoted any more, unless a stage still holds its images; published again, it is what it was.
+    """
+    import datetime as dt
+
+    from liftlock.release.durations import seconds
+    from liftlock.services.actor import local_actor
+    from liftlock.services.collecting import collect
+
+    patience = dt.timedelta(seconds=seconds(keep))
+    with opened(invocation, file) as (project, session), invocation.cancel.waking(session.abort):
+        found = collect(project, session, local_actor(os.environ), last=keep_last, keep=patience, dry_run=dry_run)
+        if invocation.output == "json":
+            document("ArtifactCollection", found.to_json(project))
+            return
+    for each in found.removed:
+        line(
+            f"{each.artifact.id.short}  {each.artifact.build or '-'}  published {each.published_at:%Y-%m-%d %H:%M} UTC"
+        )
+    what = f"{count(len(found.removed), 'artifact')} and {count(found.swept.objects, 'object')}"
+    doing = "would be removed" if dry_run else "removed"
+    freed = bytes_text(found.swept.size)
+    line(f"{what} {doing} from {found.place}, {freed}; {count(len(found.kept), 'artifact')} kept")
+    for note in found.swept.notes:
+        sys.stderr.write(f"note: {note}\n")

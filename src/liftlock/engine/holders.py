@@ -47,7 +47,10 @@ def copy_requests(
         home = images.targets.open(target).home
         # Stable: among those that blobs mount from, and among the others, the order stays.
         holders.sort(key=lambda name: images.targets.open(name).home != home)
-        source = _first_holding(images, list(dict.fromkeys(holders)), destination)
+        if published.collected:
+            source = _still_holding(images, list(dict.fromkeys(holders)), destination)
+        else:
+            source = _first_holding(images, list(dict.fromkeys(holders)), destination)
         return CopyRequest(source, destination.digest, target, destination.tags)
 
     return gather(request, destinations, cancel=cancel)
@@ -63,7 +66,23 @@ def known_places(places: Places, published: Published, image: str) -> list[str]:
 def _first_holding(images: Images, holders: Sequence[str], destination: Destination) -> str:
     if not holders:
         raise NotFound(f"nothing is known of where image {destination.image!r} is kept", hint="publish it again")
-    for place in holders[:-1]:
+    found = _holding(images, holders[:-1], destination)
+    return found or holders[-1]  # the copy itself will say if it is not there either
+
+
+def _still_holding(images: Images, holders: Sequence[str], destination: Destination) -> str:
+    """Of an artifact that was collected: the place that has the image nevertheless."""
+    found = _holding(images, holders, destination)
+    if found is None:
+        raise NotFound(
+            f"image {destination.image!r} was collected from the artifact store, and no stage holds it any more",
+            hint="publish the build again: the same images make the same artifact",
+        )
+    return found
+
+
+def _holding(images: Images, holders: Sequence[str], destination: Destination) -> str | None:
+    for place in holders:
         try:
             if images.targets.open(place).resolve(destination.digest) is not None:
                 return place
@@ -72,4 +91,4 @@ def _first_holding(images: Images, holders: Sequence[str], destination: Destinat
         except LiftlockError:
             # A stage's registry may be down, or closed to who works on the next stage: another place will do.
             continue
-    return holders[-1]  # the copy itself will say if it is not there either
+    return None

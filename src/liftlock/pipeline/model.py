@@ -112,6 +112,15 @@ class RegistryKeys(_Keys):
     )
 
 
+class EventsKeys(_Keys):
+    """Where a registry tells what was pushed to it."""
+
+    sqs: Text = Field(
+        description="The URL of an Amazon SQS queue that EventBridge sends ECR's events to.",
+        examples=["https://sqs.eu-west-1.amazonaws.com/123456789012/images"],
+    )
+
+
 class ScheduleKeys(_Keys):
     """The clock starts a promotion."""
 
@@ -252,12 +261,18 @@ class PipelineFile(_Keys):
     store: Text = Field(
         default="",
         json_schema_extra=_without_default,
-        description="The folder that published artifacts are kept in, relative to this file's folder.",
+        description="Where published artifacts are kept: a folder, relative to this file's, s3://bucket/prefix, "
+        "az://container/prefix, gs://bucket/prefix, or oci://registry/repository.",
     )
     source: Text = Field(
         default="",
         json_schema_extra=_without_default,
         description="The reference of each image in a registry, pinned when a promotion starts without a release.",
+    )
+    events: EventsKeys | None = Field(
+        default=None,
+        json_schema_extra=_without_default,
+        description="Where it is said that something was pushed to the source: workers look, and make a release.",
     )
     groups: dict[Annotated[str, Field(pattern=NAME)], Annotated[list[Person], Field(min_length=1)]] = Field(
         default={},

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from liftlock.errors import UsageError
 from liftlock.oci.reference import Reference
+from liftlock.release.arrival import flaws_of_events
 from liftlock.release.check_stage import Flaw, Place, doubts_of_rules, flaws_of_groups, flaws_of_rules, repeated
 from liftlock.release.names import VARIABLE_NAME, is_clean, suggestion
 from liftlock.release.pipeline import Pipeline
-from liftlock.release.place import parse_place, parse_source, parse_tag
+from liftlock.release.place import parse_place, parse_source, parse_store, parse_tag
 from liftlock.release.stage import Stage
 from liftlock.release.template import Template, is_built_in
 
@@ -38,6 +39,7 @@ def flaws(pipeline: Pipeline) -> Iterator[Flaw]:
     yield from _store(pipeline.store)
     if pipeline.source:
         yield from _source(pipeline, pipeline.source)
+    yield from (Flaw(("events",), *said) for said in flaws_of_events(pipeline))
     yield from _order(pipeline)
     for position, stage in enumerate(pipeline.stages):
         yield from _texts(pipeline, stage, ("stages", position))
@@ -96,10 +98,15 @@ def _is_host(host: str) -> bool:
 
 
 def _store(store: str) -> Iterator[Flaw]:
-    if _REMOTE.match(store):
-        yield Flaw(("store",), f"the store {store!r} is not supported by this version", "name a folder: ./artifacts")
-    elif not is_clean(store, 4096) or "{" in store or "}" in store:
-        yield Flaw(("store",), f"{store!r} is not a folder's name", "a store takes no variables")
+    if "{" in store or "}" in store or not is_clean(store, 4096):
+        yield Flaw(("store",), f"{store!r} cannot name a store", "a store takes no variables")
+    elif "://" in store:
+        try:
+            parse_store(store)
+        except UsageError as error:
+            yield Flaw(("store",), error.message, error.hint)
+    elif _REMOTE.match(store):
+        yield Flaw(("store",), f"{store!r} names no store", "write ./folder, oci://registry/repository or s3://bucket")
 
 
 def _source(pipeline: Pipeline, source: Template) -> Iterator[Flaw]:

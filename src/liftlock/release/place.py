@@ -5,15 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from liftlock.errors import UsageError
+from liftlock.oci.bucket import BucketName
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.oci.reference import Reference, is_tag
 from liftlock.release.names import is_clean
 
-__all__ = ["LAYOUT", "Destination", "parse_place", "parse_source", "parse_tag"]
+__all__ = [
+    "LAYOUT",
+    "REGISTRY_STORE",
+    "Destination",
+    "parse_place",
+    "parse_source",
+    "parse_store",
+    "parse_tag",
+]
 
 LAYOUT = "oci:"
 """What the name of an OCI layout folder begins with."""
+
+REGISTRY_STORE = "oci://"
+"""What the name of an artifact store in a registry begins with."""
 
 _OTHERS = ("docker-archive:", "oci-archive:", "docker:", "docker-daemon:", "dir:", "containers-storage:")
 
@@ -53,6 +65,16 @@ def parse_place(text: str) -> str:
     if reference.tag or reference.digest:
         raise UsageError(f"{text!r} has a tag or digest", hint="the tags of a stage are listed under tags")
     return reference.name
+
+
+def parse_store(text: str) -> str:
+    """An artifact store that is no folder, in its one spelling; raises `UsageError`."""
+    if not text.startswith(REGISTRY_STORE):
+        return str(BucketName.parse(text))
+    reference = Reference.parse(text.removeprefix(REGISTRY_STORE))
+    if reference.tag or reference.digest:
+        raise UsageError(f"the store {text!r} has a tag or digest", hint="write oci://registry/repository")
+    return REGISTRY_STORE + reference.name
 
 
 def parse_source(text: str) -> Reference:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, cast
 
 from liftlock.auth.access import NewRepository, RegistryAccess
 from liftlock.engine.workplace import Images, Workplace, place_of
@@ -19,10 +19,13 @@ from liftlock.kinds.tools import Tools
 from liftlock.notify.table import NOTIFIERS
 from liftlock.pipeline.load import DEFAULT_FILE, read
 from liftlock.release.pipeline import Pipeline, RegistryOptions
-from liftlock.release.place import LAYOUT
+from liftlock.release.place import LAYOUT, REGISTRY_STORE
 from liftlock.services.folders import Folders
 from liftlock.store.artifact_store import ArtifactStore
 from liftlock.store.home import Home
+
+if TYPE_CHECKING:
+    from liftlock.targets.locate import Targets
 
 __all__ = ["HOME_FOLDER", "Project"]
 
@@ -87,12 +90,22 @@ class Project:
         """Whether a store was configured: then images of registries are stored as well, not only pinned."""
         return bool(self.known_pipeline and self.known_pipeline.store)
 
-    @cached_property
-    def artifacts(self) -> ArtifactStore:
-        """The store that the pipeline names, else the home's own."""
-        return self.home.artifacts(
-            self.folder / self.known_pipeline.store if self.known_pipeline and self.stores_everything else None
-        )
+    def artifacts(self, targets: Targets) -> ArtifactStore:
+        """The store that the pipeline names, else the home's own; ``targets`` opens those that are elsewhere.
+
+        Raises `ConfigError` where the library that a store needs is not installed.
+        """
+        named = self.known_pipeline.store if self.known_pipeline else ""
+        if named.startswith(REGISTRY_STORE):
+            from liftlock.store.registry_store import RegistryStore
+
+            return RegistryStore(targets.open_writable(named.removeprefix(REGISTRY_STORE)))
+        if "://" in named:
+            from liftlock.store.object_store import ObjectStore
+            from liftlock.targets.object_store import ObjectTarget
+
+            return ObjectStore(cast(ObjectTarget, targets.open_writable(named)), self.env)
+        return self.home.artifacts(self.folder / named if named else None)
 
     @property
     def tools(self) -> Tools:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from liftlock.engine import decisions
 from liftlock.engine.holders import known_places
-from liftlock.errors import UsageError
+from liftlock.errors import NotFound, UsageError
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.release.artifact import Artifact
@@ -20,6 +21,7 @@ from liftlock.services.project import Project
 from liftlock.services.releases import make_release
 from liftlock.services.session import Session
 from liftlock.services.standing import Standing, standing
+from liftlock.store.artifact_store import ArtifactStore, image_tag
 from liftlock.store.artifacts import Origin, Published
 from liftlock.store.memories import LayerMemory
 from liftlock.store.store import Transaction
@@ -105,12 +107,17 @@ def publish(
         location = Location.parse(text)
         only_pinned = location.kind == "registry" and not project.stores_everything
         (to_pin if only_pinned else to_store)[name] = location
-    found = pin(session, to_pin, cancel) | _store(project, session, to_store, on_event, cancel)
-    images = {name: found[name] for name in sources}
-    _prepare(project, session, images, build)
-    with project.home.store.begin() as tx:
-        published = _recorded(tx, project, images, build, by)
-        return _released(tx, project, published, by, variables or {})
+    store = project.artifacts(session.targets) if to_store else None
+    # Nothing is collected before the record says that it is needed.
+    with store.writing() if store else nullcontext():
+        found = pin(session, to_pin, cancel)
+        if store:
+            found |= _store(project, store, session, to_store, on_event=on_event, cancel=cancel)
+        images = {name: found[name] for name in sources}
+        _prepare(project, session, images, build)
+        with project.home.store.begin() as tx:
+            published = _recorded(tx, project, images, build, by)
+            return _released(tx, project, published, by, variables or {})
 
 
 def pin(session: Session, locations: Mapping[str, Location], cancel: Cancel | None = None) -> dict[str, Pinned]:
@@ -211,28 +218,41 @@ def _released(
 
 
 def _store(
-    project: Project, session: Session, locations: Mapping[str, Location], on_event: OnEvent, cancel: Cancel | None
+    project: Project,
+    store: ArtifactStore,
+    session: Session,
+    locations: Mapping[str, Location],
+    *,
+    on_event: OnEvent,
+    cancel: Cancel | None,
 ) -> dict[str, Pinned]:
     """Bring images to the store. No tag is set yet: a tag names its artifact, which is made of all of them."""
-    if not locations:
-        return {}
-    # Compressed layers go straight into the store, which remembers what each became.
-    notes = prepare_archives(
-        session,
-        locations.values(),
-        on_event,
-        scratch=project.artifacts.scratch(),
-        remember=LayerMemory(project.home.store),
-    )
-    for note in notes:
-        on_event(Event("note", note))
+    with store.scratch() as scratch:
+        # Compressed layers go straight to where they stay, and it is remembered what each became.
+        notes = prepare_archives(
+            session, locations.values(), on_event, scratch=scratch, remember=LayerMemory(project.home.store)
+        )
+        for note in notes:
+            on_event(Event("note", note))
+        return _stored(project, store, session, locations, on_event=on_event, cancel=cancel)
+
+
+def _stored(
+    project: Project,
+    store: ArtifactStore,
+    session: Session,
+    locations: Mapping[str, Location],
+    *,
+    on_event: OnEvent,
+    cancel: Cancel | None,
+) -> dict[str, Pinned]:
     requests = [
         CopyRequest(
             location.target,
             location.reference or ("latest" if location.kind == "registry" else ""),
-            project.artifacts.target(name),
+            store.place,
         )
-        for name, location in locations.items()
+        for location in locations.values()
     ]
     plan = make_plan(survey(requests, session.targets, cancel=cancel))
     execute(plan, session.targets, state=session.folders.state, on_event=on_event, cancel=cancel)
@@ -251,10 +271,10 @@ def _store(
 def _keep(project: Project, session: Session, artifact: Artifact, images: Mapping[str, Pinned]) -> None:
     for name, image in images.items():
         if image.origin.stored:
-            store = session.targets.open_writable(project.target(image.origin.stored))
-            store.put_manifest(store.manifest(image.content.digest), project.artifacts.tag(artifact, name))
+            target = session.targets.open_writable(project.target(image.origin.stored))
+            target.put_manifest(target.manifest(image.content.digest), image_tag(artifact, name))
     if any(image.origin.stored for image in images.values()):
-        project.artifacts.put(artifact)
+        project.artifacts(session.targets).put(artifact)
 
 
 def export(
@@ -271,6 +291,11 @@ def export(
     if location.kind not in ("oci", "oci-archive") or location.reference:
         raise UsageError(f"{destination!r} is no place to export to", hint="write oci:FOLDER or oci-archive:FILE")
     published = find_artifact(project, text)
+    if published.collected:
+        raise NotFound(
+            f"artifact {published.artifact.id.short} was collected from the artifact store",
+            hint="publish the build again: the same images make the same artifact",
+        )
     requests = [
         CopyRequest(known_places(project, published, name)[0], image.digest, location.target, (name,))
         for name, image in published.artifact.images.items()
@@ -312,4 +337,5 @@ def artifact_json(project: Project, published: Published) -> dict[str, Any]:
         "publishedAt": published.published_at.isoformat(),
         "publishedBy": published.published_by,
         "author": published.author,
+        "kept": published.kept,
     }

@@ -1,36 +1,54 @@
-"""Where artifacts are kept for good: their images' content, and the documents that name it."""
+"""Where artifacts are kept for good: their images' content, and the documents that name it.
+
+The protocol; `local_store` keeps it in a folder, `object_store` in a bucket, `registry_store` in a registry's
+repository. Images travel in and out as between any two targets (`ArtifactStore.place` is one); what is here besides is
+the documents, and how what is not needed any more is collected.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import os
-from pathlib import Path
+import datetime as dt
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
-from liftlock.errors import NotFound
 from liftlock.oci.digest import Digest
-from liftlock.oci.manifest import MAX_MANIFEST
 from liftlock.release.artifact import Artifact
-from liftlock.targets.files import NewFile, file_error, read_small, sync_folder
-from liftlock.targets.layout import LayoutTarget
 from liftlock.targets.scratch import Scratch
 
-__all__ = ["ArtifactStore", "LocalStore"]
+__all__ = ["ArtifactStore", "Swept", "image_tag"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What a collection removed, or would remove."""
+
+    objects: int = 0
+    """Blobs and manifests."""
+    size: int = 0
+    """Their bytes."""
+    notes: tuple[str, ...] = ()
+    """What was left, and why."""
 
 
 class ArtifactStore(Protocol):
-    """Keeps artifacts. Images travel in and out as between any two targets; what is here besides is the documents."""
+    """Keeps artifacts."""
 
-    def target(self, image: str) -> str:
-        """The name of the target (`Target.name`) that keeps the content of images of this name."""
+    @property
+    def place(self) -> str:
+        """The name of the target (`Target.name`) that keeps the content of all images."""
         ...
 
-    def scratch(self) -> Scratch:
-        """Where layers are compressed to, so that they need not be moved again."""
+    def scratch(self) -> AbstractContextManager[Scratch]:
+        """Where layers are compressed to; what the store has already need not be compressed again."""
         ...
 
-    def tag(self, artifact: Artifact, image: str) -> str:
-        """The tag that keeps one image's content from being collected, and lets other tools find it."""
+    def writing(self) -> AbstractContextManager[None]:
+        """Held from before content comes until the record names it: no collection runs meanwhile.
+
+        Raises `Conflict` where one runs, and cannot be waited for.
+        """
         ...
 
     def put(self, artifact: Artifact) -> None:
@@ -41,40 +59,23 @@ class ArtifactStore(Protocol):
         """The document of this id, verified; raises `NotFound`, or `CorruptContent` when it was changed."""
         ...
 
+    def ids(self) -> Collection[Digest]:
+        """The artifacts whose documents are kept here, whoever put them there."""
+        ...
 
-class LocalStore:
-    """A folder: one OCI layout for all images, so that shared layers are kept once, and ``<id>.json`` per artifact."""
+    def alone(self) -> AbstractContextManager[None]:
+        """Held by a collection: nobody writes meanwhile. Raises `Conflict` while somebody does."""
+        ...
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def collect(self, removed: Sequence[Artifact], *, before: dt.datetime, dry_run: bool = False) -> Swept:
+        """Remove these artifacts' documents and tags, then every blob and manifest that no tag leads to.
 
-    def target(self, image: str) -> str:  # noqa: ARG002  # all images share the layout
-        return f"oci:{self._folder}"
+        What is younger than ``before`` stays, since another program may be about to tag it. With ``dry_run`` nothing is
+        removed. Interrupted, it leaves what no tag leads to, and the next one removes that.
+        """
+        ...
 
-    def scratch(self) -> Scratch:
-        return LayoutTarget(str(self._folder))
 
-    def tag(self, artifact: Artifact, image: str) -> str:
-        return f"{image}-{artifact.id.short}"
-
-    def put(self, artifact: Artifact) -> None:
-        LayoutTarget(str(self._folder)).prepare(0)
-        path = self._path(artifact.id)
-        try:
-            with contextlib.suppress(FileExistsError), NewFile(str(path)) as file:
-                file.write(artifact.document)
-                file.keep(replace=False)
-            sync_folder(str(self._folder))
-        except OSError as error:
-            raise file_error(error, f"{path} cannot be written") from error
-        self.get(artifact.id)
-
-    def get(self, artifact_id: Digest) -> Artifact:
-        path = self._path(artifact_id)
-        document = read_small(os.fspath(path), MAX_MANIFEST)
-        if document is None:
-            raise NotFound(f"the store {self._folder} has no artifact {artifact_id.short}")
-        return Artifact.parse(document, artifact_id)
-
-    def _path(self, artifact_id: Digest) -> Path:
-        return self._folder / f"{artifact_id.hex}.json"
+def image_tag(artifact: Artifact, image: str) -> str:
+    """The tag that keeps one image's content from being collected, and lets other tools find it."""
+    return f"{image}-{artifact.id.short}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import ColumnElement, Connection, insert, select, true
 
@@ -41,6 +42,18 @@ class Published:
     """The person who published it first; empty where nobody wrote that down."""
     author: str = ""
     """The person who wrote its commit, as far as known."""
+
+    @property
+    def collected(self) -> bool:
+        """Whether an image of it is nowhere any more where it was published: a collection removed it."""
+        return any(not origin.stored and not origin.source for origin in self.origins.values())
+
+    @property
+    def kept(self) -> Literal["stored", "pinned", "collected"]:
+        """In one word, where it is: in a store, only where a registry's owner leaves it, or not any more."""
+        if self.collected:
+            return "collected"
+        return "stored" if all(origin.stored for origin in self.origins.values()) else "pinned"
 
 
 class Artifacts:
@@ -128,6 +141,18 @@ class Artifacts:
         roots = select(t.manifests.c.root).where(t.manifests.c.digest == digest)
         holding = select(images.c.artifact_id).where((images.c.digest == digest) | images.c.digest.in_(roots))
         return self._select(t.artifacts.c.id.in_(holding))
+
+    def collect(self, artifact_id: Digest, place: str) -> None:
+        """Record that this place does not keep the artifact's content any more."""
+        images = t.artifact_images
+        here = (images.c.artifact_id == artifact_id) & (images.c.stored == place)
+        self._connection.execute(images.update().where(here).values(stored=""))
+
+    def pipelines(self, artifact_id: Digest) -> Sequence[str]:
+        """The pipelines that published or released it."""
+        builds = select(t.builds.c.pipeline).where(t.builds.c.artifact_id == artifact_id, t.builds.c.pipeline != "")
+        releases = select(t.releases.c.pipeline).where(t.releases.c.artifact_id == artifact_id)
+        return sorted(self._connection.scalars(builds.union(releases)))
 
     def _add(self, artifact: Artifact, published_by: str, author: str) -> None:
         # Another pipeline may publish the same artifact, of no known build, at the same time.

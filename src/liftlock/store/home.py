@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from liftlock.errors import LiftlockError
-from liftlock.store.artifact_store import ArtifactStore, LocalStore
+from liftlock.store.artifact_store import ArtifactStore
+from liftlock.store.local_store import LocalStore
 from liftlock.store.store import Clock, Store, upgrade
 
 __all__ = ["Home"]

@@ -34,7 +34,7 @@ from liftlock.targets.files import (
     sync_folder,
 )
 from liftlock.targets.image_layout import ImageLayout
-from liftlock.targets.layout_index import MAX_INDEX, LayoutIndex, check_layout_version
+from liftlock.targets.layout_index import MAX_INDEX, REF_NAME, LayoutIndex, check_layout_version
 from liftlock.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class LayoutTarget(ImageLayout):
 
     def close(self) -> None:
         """Nothing to give back."""
+
+    def untagged(self) -> Sequence[Digest]:
+        """What the layout lists without a tag, as other tools may."""
+        return [entry.digest for entry in self._index().entries if not entry.annotations.get(REF_NAME)]
 
     # -- writing
 

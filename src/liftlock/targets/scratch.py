@@ -7,14 +7,14 @@ import os
 from liftlock.errors import LiftlockError, NotFound
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
-from liftlock.targets.base import BlobReader
+from liftlock.targets.base import BlobReader, WritableTarget
 from liftlock.targets.tar_index import Member, MemberReader
 from liftlock.typed import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from io import FileIO
 
-__all__ = ["BlobWriter", "Scratch", "TemporaryBlobs"]
+__all__ = ["BlobWriter", "Scratch", "ScratchBeside", "TemporaryBlobs"]
 
 
 class BlobWriter(Protocol):
@@ -64,6 +64,27 @@ class TemporaryBlobs:
         """Give back the files, and with them the room on disk."""
         while self._files:
             self._files.popitem()[1].close()
+
+
+class ScratchBeside:
+    """Temporary files beside a target: what that has already counts as here, and is neither made nor sent again."""
+
+    def __init__(self, target: WritableTarget, folder: str | None = None) -> None:
+        self._target = target
+        self._files = TemporaryBlobs(folder)
+
+    def has_blob(self, digest: Digest) -> bool:
+        return self._files.has_blob(digest) or self._target.has_blob(digest)
+
+    def open_blob(self, blob: Descriptor) -> BlobReader:
+        return (self._files if self._files.has_blob(blob.digest) else self._target).open_blob(blob)
+
+    def new_blob(self) -> BlobWriter:
+        return self._files.new_blob()
+
+    def close(self) -> None:
+        """Give back the files."""
+        self._files.close()
 
 
 class _Unnamed:

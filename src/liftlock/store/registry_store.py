@@ -1,0 +1,131 @@
+"""The artifact store in a registry: one repository with the images, and beside them an OCI artifact per document."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import io
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from liftlock.errors import CorruptContent, NotFound, RegistryError
+from liftlock.oci import media_types as mt
+from liftlock.oci.digest import Digest
+from liftlock.oci.manifest import MAX_MANIFEST, Descriptor, Manifest
+from liftlock.release.artifact import ARTIFACT_TYPE, Artifact
+from liftlock.store.artifact_store import Swept, image_tag
+from liftlock.store.reachable import reachable
+from liftlock.targets.base import WritableTarget, read_blob
+from liftlock.targets.scratch import Scratch, ScratchBeside
+
+__all__ = ["RegistryStore"]
+
+EMPTY = Descriptor("application/vnd.oci.empty.v1+json", Digest.of(b"{}"), 2)
+"""The config of what is no image (image spec 1.1, manifest.md, "Guidance for an Empty Descriptor")."""
+
+_TAG = re.compile(r"artifact-([0-9a-f]{64})\Z")
+
+
+class RegistryStore:
+    """A repository. A document is the one layer of a manifest that is tagged ``artifact-<hex of its id>``.
+
+    A registry has no locks: a collection must not run while somebody publishes an artifact again that it removes. Blobs
+    are not removed here, and need not be found: that is the registry's own work.
+    """
+
+    def __init__(self, target: WritableTarget) -> None:
+        self._target = target
+
+    @property
+    def place(self) -> str:
+        return self._target.name
+
+    @contextmanager
+    def scratch(self) -> Iterator[Scratch]:
+        with contextlib.closing(ScratchBeside(self._target)) as scratch:
+            yield scratch
+
+    def writing(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def put(self, artifact: Artifact) -> None:
+        document = Descriptor(ARTIFACT_TYPE, artifact.id, len(artifact.document))
+        manifest = Manifest.build(
+            {
+                "schemaVersion": 2,
+                "mediaType": mt.OCI_MANIFEST,
+                "artifactType": ARTIFACT_TYPE,
+                "config": EMPTY.to_json(),
+                "layers": [document.to_json()],
+            }
+        )
+        found = self._target.resolve(_tag(artifact.id))
+        if found is None or found.digest != manifest.digest:
+            self._target.put_blob(EMPTY, lambda: io.BytesIO(b"{}"))
+            self._target.put_blob(document, lambda: io.BytesIO(artifact.document))
+            self._target.put_manifest(manifest, _tag(artifact.id))
+        self.get(artifact.id)
+
+    def get(self, artifact_id: Digest) -> Artifact:
+        tag = _tag(artifact_id)
+        if self._target.resolve(tag) is None:
+            raise NotFound(f"the store {self.place} has no artifact {artifact_id.short}")
+        manifest = self._target.manifest(tag)
+        if len(manifest.layers) != 1 or manifest.layers[0].digest != artifact_id:
+            raise CorruptContent(f"{self.place}:{tag} does not hold artifact {artifact_id.short}")
+        if manifest.layers[0].size > MAX_MANIFEST:
+            raise CorruptContent(f"{self.place}:{tag} is larger than {MAX_MANIFEST} bytes")
+        return Artifact.parse(read_blob(self._target, manifest.layers[0]), artifact_id)
+
+    def ids(self) -> Collection[Digest]:
+        return {Digest(f"sha256:{match[1]}") for tag in self._target.tags() if (match := _TAG.match(tag))}
+
+    def alone(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def collect(self, removed: Sequence[Artifact], *, before: dt.datetime, dry_run: bool = False) -> Swept:  # noqa: ARG002  # a registry tells no ages
+        tags = set(self._target.tags())
+        documents = tags & {_tag(artifact.id) for artifact in removed}
+        gone = tags & {image_tag(artifact, image) for artifact in removed for image in artifact.images}
+        needed = reachable(self._target, tags - gone - documents)
+        roots = {image.digest for artifact in removed for image in artifact.images.values()}
+        found = reachable(self._target, tags, roots=roots - needed.manifests)
+        unneeded = found.manifests - needed.manifests
+        notes = ["blobs are left to the registry, which collects what no manifest names"]
+        if dry_run:
+            return Swept(objects=len(unneeded) + len(documents), notes=tuple(notes))
+        count = 0
+        for tag in sorted(documents):
+            count += self._delete(self._digest(tag), notes)
+        # A tag goes with its manifest; where that is needed, by itself, if the registry can do that.
+        for tag in sorted(tag for tag in gone if self._digest(tag) in needed.manifests):
+            with contextlib.suppress(NotFound):
+                try:
+                    self._target.delete_tag(tag)
+                except RegistryError as error:
+                    notes.append(f"the tag {tag} stays on an image that another artifact needs: {error.message}")
+        # Roots first: an index is never left without its children.
+        for digest in sorted(unneeded, key=lambda each: (each not in roots, each)):
+            count += self._delete(digest, notes)
+        return Swept(objects=count, notes=tuple(dict.fromkeys(notes)))
+
+    def _digest(self, tag: str) -> Digest | None:
+        found = self._target.resolve(tag)
+        return found.digest if found else None
+
+    def _delete(self, digest: Digest | None, notes: list[str]) -> int:
+        if digest is None:
+            return 0
+        try:
+            self._target.delete_manifest(digest)
+        except NotFound:
+            return 0
+        except RegistryError as error:
+            notes.append(f"a manifest stays: {error.message}")
+            return 0
+        return 1
+
+
+def _tag(artifact_id: Digest) -> str:
+    return f"artifact-{artifact_id.hex}"
