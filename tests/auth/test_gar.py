@@ -84,16 +84,13 @@ def test_a_federated_identity(google: Google, home: Path, tmp_path: Path) -> Non
         gar.credential(HOST, given, "")
 
 
-def test_a_service_account_that_one_becomes(google: Google, home: Path, tmp_path: Path) -> None:
-    key = json.loads(google.service_account(tmp_path / "key.json").read_text())
-    info = {
-        "type": "impersonated_service_account",
-        "service_account_impersonation_url": f"{google.url}/v1/serviceAccounts/other:generateAccessToken",
-        "source_credentials": key,
-    }
-    (tmp_path / "other.json").write_text(json.dumps(info))
+def test_a_federated_identity_becomes_a_service_account(google: Google, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "subject").write_text("eyJ.of.a.job")
+    file = google.federation(tmp_path / "wif.json", tmp_path / "subject")
+    url = f"{google.url}/v1/projects/-/serviceAccounts/other:generateAccessToken"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "service_account_impersonation_url": url}))
 
-    found = gar.credential(HOST, env(home, GOOGLE_APPLICATION_CREDENTIALS=tmp_path / "other.json"), "")
+    found = gar.credential(HOST, env(home, GOOGLE_APPLICATION_CREDENTIALS=file), "")
     assert found is not None
     assert found.secret.reveal() == f"{TOKEN}-of-another"
 
