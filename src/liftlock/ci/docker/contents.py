@@ -10,12 +10,13 @@ from liftlock.ci.docker.platforms import of_host
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.store import Image, Store
 from liftlock.ci.docker.words import Said
-from liftlock.errors import NotFound
+from liftlock.errors import LiftlockError, NotFound
 from liftlock.oci.manifest import Manifest
+from liftlock.services.session import Session
 from liftlock.targets.base import read_blob
 from liftlock.typed import Any
 
-__all__ = ["config", "gone", "host_manifest", "known_config", "total"]
+__all__ = ["config", "gone", "has_credentials", "host_manifest", "known_config", "total"]
 
 
 def host_manifest(store: Store, image: Image) -> Manifest | None:
@@ -47,6 +48,15 @@ def config(run: Run, image: Image, manifest: Manifest) -> Mapping[str, Any]:
                 raise gone(image, error) from None
             store.put_blob(blob, lambda: io.BytesIO(data))
     return known_config(store, manifest)
+
+
+def has_credentials(session: Session, place: str) -> bool:
+    """Whether there are credentials for a repository."""
+    registry, _, repository = place.partition("/")
+    try:
+        return session.keychain.find(registry, repository) is not None
+    except LiftlockError:
+        return False  # a cloud that gives none may be what was refused
 
 
 def gone(image: Image, error: NotFound) -> Said:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from liftlock.ci.docker.contents import has_credentials
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar, familiar_name, full, named
 from liftlock.ci.docker.platforms import choose, matches, parse
@@ -138,8 +139,7 @@ class _Pull:
         return Said(f"{DAEMON}{said}", detail=detail)
 
     def _denied(self, error: AccessDenied) -> Said:
-        known = self.session.keychain.find(self.reference.registry, self.reference.repository) is not None
-        said = denied(error, known=known)
+        said = denied(error, known=has_credentials(self.session, self.reference.name))
         if said.startswith("denied"):
             name = familiar_name(self.reference)
             said = f"pull access denied for {name}, repository does not exist or may require 'docker login': {said}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from liftlock.ci.docker.contents import gone
+from liftlock.ci.docker.contents import gone, has_credentials
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar, familiar_name, named
 from liftlock.ci.docker.run import Run
@@ -95,7 +95,9 @@ def _push(run: Run, session: Session, destination: str, images: Sequence[Image],
                 copy(session, wanted, on_event=watch, cancel=run.cancel)
                 return
             except AccessDenied as error:
-                raise _denied(session, destination, error) from None
+                place = next(iter(sources.values()))[0] if error.side == "source" else destination
+                said = denied(error, known=has_credentials(session, place))
+                raise Said(said, detail=str(error), hint=error.hint) from None
             except NotFound as error:
                 # What an origin lost may be here, or in another repository that the image was pulled from.
                 lost = [digest for digest, places in sources.items() if places[0] in error.message]
@@ -133,16 +135,3 @@ def _tell(run: Run, event: Event, sources: Mapping[Digest, Sequence[str]]) -> No
         holders = dict.fromkeys(places[0].partition("/")[2] for places in sources.values())
         how = BLOBS_PUSHED[event.detail].format(path=" or ".join(holders))
         run.say(f"{event.subject.partition(':')[2][:12]}: {how}")
-
-
-def _denied(session: Session, destination: str, error: AccessDenied) -> Said:
-    place = _refused_place(destination, error)
-    registry, _, repository = place.partition("/")
-    known = session.keychain.find(registry, repository) is not None
-    return Said(denied(error, known=known), detail=str(error), hint=error.hint)
-
-
-def _refused_place(destination: str, error: AccessDenied) -> str:
-    """Which repository refused: the message names it first."""
-    named_first = error.message.partition(": ")[0]
-    return named_first if error.side == "source" and "/" in named_first else destination

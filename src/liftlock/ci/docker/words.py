@@ -82,7 +82,6 @@ class Said(LiftlockError):
 
 def denied(error: AccessDenied, *, known: bool) -> str:
     """What docker says when a registry refuses; ``known`` tells whether there were credentials to refuse."""
-    status = re.search(r"\((\d{3})\b", error.message)
-    if status and status[1] == "401":
-        return "unauthorized: authentication required" if known else "no basic auth credentials"
-    return "denied: requested access to the resource is denied"
+    if re.search(r"\((?:403\b|[^)]*\bDENIED\b)", error.message):
+        return "denied: requested access to the resource is denied"
+    return "unauthorized: authentication required" if known else "no basic auth credentials"
