@@ -16,7 +16,7 @@ from liftlock.errors import UsageError
 if TYPE_CHECKING:
     from liftlock.auth.access import RegistryAccess
     from liftlock.release.pipeline import Pipeline
-    from liftlock.services.project import OpenImages, Project
+    from liftlock.services.project import Project
     from liftlock.services.promote import Wait
     from liftlock.services.session import Session
 
@@ -101,7 +101,7 @@ def opened(invocation: Invocation, file: str | None) -> Iterator[tuple[Project, 
         yield project, session
 
 
-def images_for(invocation: Invocation, project: Project) -> OpenImages:
+def images_for(invocation: Invocation, project: Project) -> Callable[[Pipeline], Session]:
     """Opens registries for a worker, with this run's options.
 
     How a registry is talked to from here is said by the file here; a release's own snapshot counts for the registries

@@ -105,6 +105,7 @@ class _Reading:
             images=tuple(keys.images),
             store=keys.store,
             source=self._template(keys.source, "source") if keys.source else None,
+            events=keys.events.sqs if keys.events else "",
             registries={host: _registry(options) for host, options in keys.registries.items()},
             variables=keys.variables,
             groups={name: tuple(persons) for name, persons in keys.groups.items()},

@@ -106,6 +106,8 @@ class Pipeline:
     """The artifact store, as written: a folder, relative to the pipeline file's; empty for the default."""
     source: Template | None = None
     """For each image, the reference that is pinned when a promotion starts without a release."""
+    events: str = ""
+    """The URL of the Amazon SQS queue that says when something was pushed to the source; empty for none."""
     registries: Mapping[str, RegistryOptions] = field(default_factory=dict)
     """By host, with port."""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -132,6 +134,8 @@ class Pipeline:
             "variables": dict(self.variables),
             "stages": [stage.to_json() for stage in self.stages],
         }
+        if self.events:
+            value["events"] = {"sqs": self.events}
         if self.groups:
             value["groups"] = {name: list(persons) for name, persons in self.groups.items()}
         return canonical_json(value)
@@ -158,6 +162,7 @@ class Pipeline:
             images=tuple(value["images"]),
             store=value["store"],
             source=Template(text=value["source"]) if value["source"] else None,
+            events=value["events"]["sqs"] if "events" in value else "",
             registries={host: RegistryOptions.from_json(options) for host, options in value["registries"].items()},
             variables=value["variables"],
             groups={name: tuple(persons) for name, persons in value.get("groups", {}).items()},

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from liftlock.engine.setup import QUEUES, Queue
 from liftlock.errors import UsageError
 from liftlock.release.names import suggestion
-from liftlock.services.project import OpenImages, Project
+from liftlock.release.pipeline import Pipeline
+from liftlock.services.project import Project
+from liftlock.services.session import Session
 from liftlock.transfer.events import Cancel
 
 __all__ = ["queues", "work"]
@@ -25,7 +28,7 @@ def queues(text: str) -> Sequence[Queue]:
 
 def work(
     project: Project,
-    images: OpenImages,
+    images: Callable[[Pipeline], Session],
     *,
     only: Sequence[Queue] | None = None,
     until_idle: bool = False,
@@ -33,10 +36,21 @@ def work(
 ) -> None:
     """Do what is due, from ``only`` these queues, until somebody asks to stop (``until_idle``: or nothing is due).
 
-    The schedules of the project's pipeline are kept meanwhile. Raises `LiftlockError` when it cannot begin.
+    The schedules of the project's pipeline are kept meanwhile, and its events are listened to; ``until_idle``, those
+    that are there are handled first. Raises `LiftlockError` when it cannot begin.
     """
     from liftlock.engine.worker import Worker
 
-    place = replace(project.workplace(images), pipeline=project.known_pipeline)
-    with Worker(place, queues=only) as worker, cancel.waking(worker.stop):
+    pipeline = project.known_pipeline
+    arrivals = None
+    if pipeline is not None and pipeline.events and (only is None or "promotions" in only):
+        from liftlock.services.arrivals import Arrivals
+
+        arrivals = Arrivals(project, images)
+        if until_idle:
+            with cancel.waking(arrivals.stop):
+                arrivals.drain()
+    listening = arrivals if arrivals and not until_idle else nullcontext()
+    place = replace(project.workplace(images), pipeline=pipeline)
+    with listening, Worker(place, queues=only) as worker, cancel.waking(worker.stop):
         worker.run_until(lambda: until_idle and worker.idle)
