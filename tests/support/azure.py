@@ -19,7 +19,7 @@ import subprocess
 import threading
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -214,6 +214,10 @@ class ResourceManager:
         """The same, said when the operation is asked after."""
         self.loses = False
         """Whether it says that it imported, and did not."""
+        self.elsewhere = ""
+        """Where to be asked after an import, instead of here."""
+        self.asked: Callable[[], None] = lambda: None
+        """Called when it is asked after one."""
         self.requests: list[Received] = []
         self.imports: list[dict[str, Any]] = []
         self.lock = threading.Lock()
@@ -252,9 +256,11 @@ class ResourceManager:
         return self._accepted(operation)
 
     def _accepted(self, operation: str) -> Reply:
-        return Reply(202, headers={"Location": f"{self.receiver.url}{operation}", "Retry-After": "0"})
+        place = self.elsewhere or f"{self.receiver.url}{operation}"
+        return Reply(202, headers={"Location": place, "Retry-After": "0"})
 
     def _asked_after(self, target: str) -> Reply:
+        self.asked()
         with self.lock:
             self._left[target] -= 1
             left = self._left[target]

@@ -45,7 +45,9 @@ _DENIED = frozenset({"DENIED", "UNAUTHORIZED"})
 _CORRUPT = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
 # ECR answers TAG_INVALID and a sentence (moby/buildkit#3776), Nexus BLOB_UPLOAD_INVALID and a detail
 # (GoogleContainerTools/jib#3057), others a code of their own.
-_IMMUTABLE_CODES = frozenset({"TAG_IMMUTABLE", "IMAGETAGALREADYEXISTS", "IMAGETAGALREADYEXISTSEXCEPTION"})
+_LOCKED = "REGISTRY_DISALLOWED_OPERATION"
+"""Azure's code, with 405, for a change to what is locked, or to a registry that is full (Azure/acr-cli#70)."""
+_IMMUTABLE_CODES = frozenset({"TAG_IMMUTABLE", "IMAGETAGALREADYEXISTS", "IMAGETAGALREADYEXISTSEXCEPTION", _LOCKED})
 _IMMUTABLE_WORDS = ("immutab", "does not allow updating", "cannot be overwritten", "cannot be updated")
 # Sentences of ECR (google/go-containerregistry#1568; int128/docker-manifest-create-action#63 for children of an index).
 _OTHER_DIGEST = "does not match the image digest"
@@ -53,6 +55,11 @@ _LACKING = ("layers with digests", "images with digests")
 _ARCHIVED = "archived"
 """An archived image of ECR answers 404 to who pulls it ("Archiving an image in Amazon ECR")."""
 _THROTTLING = frozenset({"TOOMANYREQUESTS", "TOOMANYREQUESTSEXCEPTION", "THROTTLINGEXCEPTION"})
+_IMMUTABLE_HINT = "the tag or repository is immutable or blocked by a policy there: use a new tag, or change the policy"
+_LOCKED_HINT = (
+    "tag, manifest or repository are locked there, or the registry is full: use a new tag, or unlock it with "
+    "az acr repository update --write-enabled true"
+)
 _MESSAGE, _CODE = 500, 60
 """Characters of a registry's text that are shown; IAM's sentences are long."""
 _ARCHIVED_HINT = "restore it: aws ecr update-image-storage-class --target-storage-class STANDARD; or push it again"
@@ -133,7 +140,7 @@ def failure(answer: Answer, place: str, action: str) -> LiftlockError:
         writing = action.startswith(("push", "upload", "delete"))
         return Conflict(
             text("the registry does not let it be replaced" if writing else "the registry blocks it"),
-            hint="the tag or repository is immutable or blocked by a policy there: use a new tag, or change the policy",
+            hint=_LOCKED_HINT if _LOCKED in codes else _IMMUTABLE_HINT,
         )
     if status in (401, 403) or not _DENIED.isdisjoint(codes):
         return AccessDenied(text("the registry denies it"), hint=_denied_hint(answer, host))
