@@ -16,9 +16,9 @@ from liftlock.cli.commands import SETTINGS
 from liftlock.cli.invocation import Invocation, pass_invocation
 from liftlock.cli.lazy import Verb
 from liftlock.cli.options import debug_option, output_option
-from liftlock.cli.output import document, fields, line, printable, table
+from liftlock.cli.output import document, fields, line, table
 from liftlock.cli.project import assignments
-from liftlock.errors import Cancelled, LiftlockError
+from liftlock.errors import Cancelled, ConfigError, LiftlockError
 
 if TYPE_CHECKING:
     from liftlock.ci.codepipeline.results import StageResult
@@ -105,7 +105,7 @@ def run(
 
     folders = {name: Path(folder) for name, folder in assignments(inputs, "--input").items()}
     cloud = Cloud(os.environ, account=account, region=region)
-    gathered = gather([(path, Path(path).read_bytes()) for path in templates])
+    gathered = gather([(path, _content(path)) for path in templates])
     values = Values(gathered, cloud, assignments(parameters, "--parameter", empty=True))
     found = read_stage(
         gathered,
@@ -136,6 +136,13 @@ def run(
     _run(invocation, found, place)
 
 
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"it cannot be read: {error.strerror}", path=path) from None
+
+
 def _run(invocation: Invocation, stage: Stage, place: Workplace) -> None:
     from liftlock.ci.codepipeline.results import Status
     from liftlock.ci.codepipeline.run import run as run_stage
@@ -143,7 +150,7 @@ def _run(invocation: Invocation, stage: Stage, place: Workplace) -> None:
     with invocation.stopped_by_signals():
         result = run_stage(stage, place)
     if invocation.output == "json":
-        document("CodePipelineRun", result.to_json(kept=place.outputs is not None))
+        document("StageRun", result.to_json(kept=place.outputs is not None))
     else:
         _summary(result, kept=place.outputs is not None)
     failed = result.failed
@@ -152,7 +159,7 @@ def _run(invocation: Invocation, stage: Stage, place: Workplace) -> None:
             raise failed.error
         raise LiftlockError(f"the action {failed.action.name} failed: {failed.reason}")
     if result.status is Status.STOPPED:
-        raise Cancelled("stopped on request")
+        raise Cancelled("the stage was stopped", hint="nothing more was run; what its commands did is not undone")
 
 
 def _log(to: TextIO, *, named: bool) -> Log:
@@ -161,7 +168,8 @@ def _log(to: TextIO, *, named: bool) -> Log:
 
     def write(action: str, text: str) -> None:
         with lock:
-            to.write(f"{action}: {printable(text)}\n" if named else f"{printable(text)}\n")
+            # As it is, colours and all: it is what the user's own commands say.
+            to.write(f"{action}: {text}\n" if named else f"{text}\n")
             to.flush()
 
     return write
@@ -174,7 +182,7 @@ def _show(invocation: Invocation, stage: Stage, secrets: frozenset[str]) -> None
 
     content = describe(stage, Mask(secrets).text)
     if invocation.output == "json":
-        document("CodePipelineStage", content)
+        document("StagePlan", content)
         return
     line(f"pipeline {stage.pipeline}, stage {stage.name}")
     for action in content["actions"]:

@@ -84,7 +84,13 @@ class Stage:
 
 
 def read_stage(
-    templates: Templates, values: Values, *, pipeline: str, stage: str, given: Mapping[str, str], inputs: Collection[str]
+    templates: Templates,
+    values: Values,
+    *,
+    pipeline: str,
+    stage: str,
+    given: Mapping[str, str],
+    inputs: Collection[str],
 ) -> Stage:
     """Read a stage of the pipeline with this name, which may be empty when there is only one.
 
