@@ -168,6 +168,17 @@ def test_a_folder_for_artifacts_within_the_source_is_not_collected(build: Build,
     assert ran.result.artifacts[""].files == ("a",)
 
 
+def test_one_artifact_does_not_hold_the_other(build: Build, source: Path) -> None:
+    ran = build(
+        "version: 0.2\nphases:\n  build: {commands: [touch a]}\n"
+        "artifacts:\n  files: ['**/*']\n  secondary-artifacts:\n    All: {files: ['**/*']}\n",
+        artifacts=source / "out" / "primary",
+        secondary_artifacts={"All": source / "out" / "All"},
+    )
+
+    assert [each.files for each in ran.result.artifacts.values()] == [("a",), ("a",)]
+
+
 def test_secondary_artifacts_go_into_folders_of_their_own(build: Build, tmp_path: Path) -> None:
     ran = build(
         "version: 0.2\nphases:\n  build: {commands: [touch a b c]}\n"

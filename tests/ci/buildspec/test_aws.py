@@ -73,7 +73,8 @@ def test_a_parameter_that_is_not_there_is_named_with_its_line(build: Build, aws:
         build(SPEC.replace("/buildspec/password", "/buildspec/none"), lookups=aws)
 
     assert raised.value.message == (
-        f"buildspec.yml:4: parameter /buildspec/none: ssm:GetParameter finds none in {REGION} (for the variable PASSWORD)"
+        f"buildspec.yml:4: parameter /buildspec/none: ssm:GetParameter finds none in {REGION} "
+        "(for the variable PASSWORD)"
     )
 
 

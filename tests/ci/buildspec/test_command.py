@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.aws import Moto
-from tests.support.processes import liftlock, loaded_modules, started
+from tests.support.processes import Result, liftlock, loaded_modules, started
 
 GOOD = """\
 version: 0.2
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def run(folder: Path, text: str, *options: str, env: Mapping[str, str] | None = None, check: bool = True):  # type: ignore[no-untyped-def]
+def run(folder: Path, text: str, *options: str, env: Mapping[str, str] | None = None, check: bool = True) -> Result:
     (folder / "buildspec.yml").write_text(text)
     return liftlock("buildspec", "run", "buildspec.yml", *options, cwd=folder, env=env, check=check)
 

@@ -213,7 +213,6 @@ def test_any_yaml_is_read_or_refused_with_a_line(content: dict[str, object]) -> 
     for value in (content, {"version": "0.2", **content}, {"version": "0.2", "phases": {"build": content}}):
         text = yaml.safe_dump(value, allow_unicode=True).replace("'0.2'", "0.2")
         refused: ConfigError | None = None
-        refused: ConfigError | None = None
         try:
             read(text.encode("utf-8", "surrogatepass"), "buildspec.yml")
         except ConfigError as error:

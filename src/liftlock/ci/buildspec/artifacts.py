@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from liftlock.ci.buildspec.model import ArtifactsSection, Text
@@ -32,20 +32,23 @@ def collect(
     *,
     source: Path,
     target: Path,
+    leave_out: Iterable[Path],
     name: str,
     say: Callable[[str], None],
     check: Callable[[], None],
 ) -> CollectedArtifact:
     """Copy what the section asks for from ``source`` into ``target``, an empty folder that may not be there yet.
 
-    ``say`` takes lines of the log; ``check`` is called before each file, and may raise. Raises `UncollectableError`.
+    Folders of ``leave_out`` are not looked into: those of all artifacts, which may be below the source. ``say`` takes
+    lines of the log; ``check`` is called before each file, and may raise. Raises `UncollectableError`.
     """
     if section.name and (name in {"", ".", ".."} or "/" in name or not name.isprintable()):
         raise UncollectableError(f"the artifact's name became {name!r}, which is none", section.name.line)
     copied: dict[str, Path] = {}
+    skip = frozenset(each.resolve() for each in (target, *leave_out))
     try:
         for base in _bases(section, source, say):
-            for path, file in _chosen(section, base, skip=target, say=say):
+            for path, file in _chosen(section, base, skip=skip, say=say):
                 check()
                 _copy(path, file, target, copied, base=base, section=section)
     except OSError as error:
@@ -74,13 +77,13 @@ def _bases(section: ArtifactsSection, source: Path, say: Callable[[str], None]) 
 
 
 def _chosen(
-    section: ArtifactsSection, base: Path, *, skip: Path, say: Callable[[str], None]
+    section: ArtifactsSection, base: Path, *, skip: frozenset[Path], say: Callable[[str], None]
 ) -> Iterator[tuple[str, Path]]:
     """Files that are asked for, with their path below the base, sorted."""
     wanted = [(each, _pattern(each.text)) for each in section.files]
     unwanted = [_pattern(each.text) for each in section.exclude_paths]
     left: dict[str, Text] = {each.text: each for each in section.files}
-    for path, file in _files(base, skip.resolve()):
+    for path, file in _files(base, skip):
         matching = [each.text for each, pattern in wanted if pattern.fullmatch(path)]
         for text in matching:
             left.pop(text, None)
@@ -107,12 +110,12 @@ def _copy(
     shutil.copy(real, place)
 
 
-def _files(base: Path, skip: Path) -> Iterator[tuple[str, Path]]:
+def _files(base: Path, skip: frozenset[Path]) -> Iterator[tuple[str, Path]]:
     """All files below a folder, links to anything among them, but for those below ``skip``."""
     for folder, folders, names in os.walk(base, onerror=_raise):
         here = Path(folder)
         links = [each for each in folders if (here / each).is_symlink()]
-        folders[:] = sorted(each for each in folders if each not in links and here / each != skip)
+        folders[:] = sorted(each for each in folders if each not in links and here / each not in skip)
         for name in sorted(names):
             file = here / name
             if file.is_file() or file.is_symlink():  # no pipes, no sockets

@@ -121,6 +121,7 @@ class _Build:
                     section,
                     source=self._surroundings.source,
                     target=target,
+                    leave_out=[each for _, _, each in self._wanted()],
                     name=self._names.get(identifier, ""),
                     say=self._log.container,
                     check=self._surroundings.cancel.check,
