@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 
 from liftlock.ci.docker.platforms import of_host
@@ -16,7 +17,7 @@ from liftlock.services.session import Session
 from liftlock.targets.base import read_blob
 from liftlock.typed import Any
 
-__all__ = ["config", "gone", "has_credentials", "host_manifest", "known_config", "total"]
+__all__ = ["config", "gone", "has_credentials", "host_manifest", "is_about", "known_config", "total"]
 
 
 def host_manifest(store: Store, image: Image) -> Manifest | None:
@@ -57,6 +58,11 @@ def has_credentials(session: Session, place: str) -> bool:
         return session.keychain.find(registry, repository) is not None
     except LiftlockError:
         return False  # a cloud that gives none may be what was refused
+
+
+def is_about(error: NotFound, place: str) -> bool:
+    """Whether what was not found is of this repository, and not of one whose name only begins like it."""
+    return re.search(f"{re.escape(place)}(?=[@: ]|$)", error.message) is not None
 
 
 def gone(image: Image, error: NotFound) -> Said:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from liftlock.ci.docker.contents import gone, has_credentials
+from liftlock.ci.docker.contents import gone, has_credentials, is_about
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar, familiar_name, named
 from liftlock.ci.docker.run import Run
@@ -100,7 +100,7 @@ def _push(run: Run, session: Session, destination: str, images: Sequence[Image],
                 raise Said(said, detail=str(error), hint=error.hint) from None
             except NotFound as error:
                 # What an origin lost may be here, or in another repository that the image was pulled from.
-                lost = [digest for digest, places in sources.items() if places[0] in error.message]
+                lost = [digest for digest, places in sources.items() if is_about(error, places[0])]
                 if error.side != "source" or not lost:
                     raise
                 for digest in lost:

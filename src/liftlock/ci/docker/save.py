@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 
-from liftlock.ci.docker.contents import gone
+from liftlock.ci.docker.contents import gone, is_about
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.saved import SavedTar, ticket
@@ -66,7 +66,7 @@ def _write(run: Run, given: Flags, path: str) -> None:
         try:
             copy(session, wanted, Options(referrers=False), on_event=watch, cancel=run.cancel)
         except NotFound as error:
-            lost = next((image for image in images if image.origin and image.origin in error.message), None)
+            lost = next((image for image in images if image.origin and is_about(error, image.origin)), None)
             raise gone(lost, error) if lost else error from None
         archive.describe(images)
 
