@@ -2,7 +2,8 @@
 
 A ``console`` block is run line by line, in the page's order, in a folder with the tar of the demo's application, with
 the example hosts standing for real registries. ``# exit N`` behind a command says how it ends; what is shown
-below it has to be what it says. A ``yaml`` block with a pipeline becomes the folder's ``liftlock.yaml`` from there on.
+below it has to be what it says. A ``yaml`` block with a pipeline becomes the folder's ``liftlock.yaml`` from there on, one
+with a buildspec its ``buildspec.yml``.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ def test_commands_run(page: Path, staging: Registry, make_registry: MakeRegistry
                     assert shown in said, f"$ {command}\n{said}"
         elif text.startswith("pipeline:"):
             shell.run("cat > liftlock.yaml <<'END'\n" + text + "END")
+        elif text.startswith("version: 0.2"):
+            shell.run("cat > buildspec.yml <<'END'\n" + text + "END")
 
 
 class Shell:
