@@ -20,7 +20,7 @@ from liftlock.transfer.execute import execute
 from liftlock.transfer.model import CopyRequest
 from liftlock.transfer.plan import make_plan
 from liftlock.transfer.survey import survey
-from tests.conftest import MakeRegistry
+from tests.conftest import MakeRegistry, MakeTokenServer
 from tests.support import images, remote
 from tests.support.certificates import Authority
 from tests.support.google import Google
@@ -58,8 +58,11 @@ def copy(env: Mapping[str, str], layout: Path) -> None:
 
 
 def test_a_service_accounts_key_is_all_that_a_copy_needs(
-    google: Google, registry: Registry, home: Path, tmp_path: Path
+    google: Google, make_registry: MakeRegistry, make_token_server: MakeTokenServer, home: Path, tmp_path: Path
 ) -> None:
+    """Artifact Registry gives tokens of its own for the access token, as registries do for passwords."""
+    tokens = make_token_server(user="oauth2accesstoken", password=TOKEN)
+    registry = make_registry(token=tokens)
     image = images.make_image(tmp_path / "image", "v1", platforms=("linux/amd64", "linux/arm64"))
     key = google.service_account(tmp_path / "key.json")
     for _ in range(2):
@@ -67,6 +70,7 @@ def test_a_service_accounts_key_is_all_that_a_copy_needs(
 
     assert image.digest in remote.walk(registry, "shop/apps/web", "v1")
     assert len(google.requests) == 1
+    assert all(request.status == 200 for request in tokens.requests())
 
 
 def test_a_federated_identity(google: Google, home: Path, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ Quirks that need no flag, since every registry is treated so:
 - Digests are computed from bytes: Nexus on PostgreSQL sends none, nor does old Quay (quay/quay#1310).
 - Without the referrers API (GHCR, distribution 2) the fallback tag is read and kept. Its artifact types may be wrong
   on GHCR, so nothing rests on them; what is written there comes from the manifests.
+- A fallback tag that is denied is absent when the list of tags lacks it: Artifactory's virtual repositories deny what
+  is not there (google/go-containerregistry#1691).
 - A 401 in the middle of an upload begins the blob anew (Azure/acr#841).
 - Deleting declares ``delete`` in the scope, without which IBM's registry refuses it.
 """

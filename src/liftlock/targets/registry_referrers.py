@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from liftlock.errors import Conflict, CorruptContent, LiftlockError, RegistryError
+from liftlock.errors import AccessDenied, Conflict, CorruptContent, LiftlockError, RegistryError
 from liftlock.oci import media_types as mt
 from liftlock.oci.digest import Digest
-from liftlock.oci.distribution import fallback_tag, referrers_path
+from liftlock.oci.distribution import fallback_tag, referrers_path, tags_path
 from liftlock.oci.manifest import Descriptor, Manifest
 from liftlock.targets.registry_endpoint import MAX_PAGES, Endpoint
 from liftlock.targets.registry_errors import Answer, failure
@@ -132,7 +132,12 @@ class Referrers:
         Some registries take the tag for the digest itself and answer with the subject: then there is none
         (oras-project/oras#2148). Anything else that is no index raises `Conflict`.
         """
-        fetched = fetch(self._endpoint, tag)
+        try:
+            fetched = fetch(self._endpoint, tag)
+        except AccessDenied:
+            if not self._is_missed(tag):
+                raise
+            return None
         if fetched is None or fetched[0].digest == subject:
             return None
         if fetched[0].media_type != mt.OCI_INDEX:
@@ -141,6 +146,14 @@ class Referrers:
                 hint="somebody uses this tag for something else: move that away, or copy without referrers",
             )
         return fetched
+
+    def _is_missed(self, tag: str) -> bool:
+        """Whether a tag that may not be read is merely not there, as in Artifactory's virtual repositories
+        (google/go-containerregistry#1691). Only the list of all tags says so: where that is denied, so is the tag."""
+        try:
+            return tag not in set(self._endpoint.pages("list tags", tags_path(self._endpoint.repository), "tags"))
+        except AccessDenied:
+            return False
 
     def _rewrite(self, subject: Digest, edit: Edit) -> None:
         """Read, change, write and read again. No registry offers more: another writer's update may come between."""
