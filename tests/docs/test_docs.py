@@ -3,7 +3,7 @@
 A ``console`` block is run line by line, in the page's order, in a folder with the tar of the demo's application, with
 the example hosts standing for real registries. ``# exit N`` behind a command says how it ends; what is shown
 below it has to be what it says. A ``yaml`` block with a pipeline becomes the folder's ``liftlock.yaml`` from there on, one
-with a buildspec its ``buildspec.yml``.
+with a buildspec its ``buildspec.yml``, one with CloudFormation its ``template.yaml``.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ def test_commands_run(page: Path, staging: Registry, make_registry: MakeRegistry
             shell.run("cat > liftlock.yaml <<'END'\n" + text + "END")
         elif text.startswith("version: 0.2"):
             shell.run("cat > buildspec.yml <<'END'\n" + text + "END")
+        elif text.startswith(("Parameters:\n", "Resources:\n")):
+            shell.run("cat > template.yaml <<'END'\n" + text + "END")
 
 
 class Shell:
