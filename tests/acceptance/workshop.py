@@ -48,8 +48,8 @@ class Workshop:
         assert "Traceback" not in result.err
         return result.err
 
-    def started(self, *words: str | Path) -> AbstractContextManager[Popen[bytes]]:
-        return processes.started(*words, cwd=self.folder, home=self.home)
+    def started(self, *words: str | Path, env: Mapping[str, str] | None = None) -> AbstractContextManager[Popen[bytes]]:
+        return processes.started(*words, cwd=self.folder, home=self.home, env=env)
 
     def project(self) -> Project:
         """The project, for calls without a process: those take half a second each. Close it."""
@@ -70,9 +70,9 @@ class Workshop:
             }
 
     @contextmanager
-    def killed(self, *words: str | Path) -> Iterator[Popen[bytes]]:
+    def killed(self, *words: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Popen[bytes]]:
         """Start a command; it is killed (SIGKILL) at the end of the block, where it has to be running still."""
-        with self.started(*words) as process:
+        with self.started(*words, env=env) as process:
             yield process
             assert process.poll() is None, "it ended before it could be killed"
             process.kill()
