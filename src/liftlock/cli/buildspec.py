@@ -189,7 +189,8 @@ def _show(result: BuildResult) -> None:
     for name, value in result.masked().items():
         line(f"  {name}={value}")
     for artifact in result.artifacts.values():
-        line(f"  {artifact.folder}: {count(len(artifact.files), 'file')}")
+        name = f"{result.mask(artifact.name)} in " if artifact.name else ""
+        line(f"  {name}{artifact.folder}: {count(len(artifact.files), 'file')}")
 
 
 def _describe(invocation: Invocation, spec: Buildspec, surroundings: Surroundings) -> None:

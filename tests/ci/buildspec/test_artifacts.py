@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from liftlock.ci.buildspec.artifacts import _pattern
 from liftlock.ci.buildspec.result import BuildStatus
 from liftlock.errors import ConfigError
 from tests.ci.buildspec.conftest import Build, Ran
@@ -50,6 +53,7 @@ def collected(build: Build, source: Path, target: Path) -> object:
         ("files: ['**/deep/*']", ["out/deep/e.txt"]),
         ("files: ['out?/[g-h].txt']", ["out2/g.txt"]),
         ("files: ['out?/[!a-f].txt']", ["out2/g.txt"]),
+        ("files: ['out?/[!-a-f].txt']", ["out2/g.txt"]),
         ("files: ['na[[]m]e/*']", ["na[m]e/k*.txt"]),
         ("files: ['**/*']\nbase-directory: out", [".d", "c.txt", "deep/e.txt", "deep/er/f.txt"]),
         ("files: ['*/j.txt']\nbase-directory: my-build2", ["sub/j.txt"]),
@@ -67,6 +71,15 @@ def test_patterns(section: str, expected: list[str], collected: object, target: 
     assert list(ran.result.artifacts[""].files) == expected
     assert f"Found {len(expected)} file(s)" in ran.said
     assert ran.phases["UPLOAD_ARTIFACTS"] == "SUCCEEDED"
+
+
+@given(st.text("ab*?[]!^-&~|\\/.", min_size=1, max_size=8), st.text("ab-[/.", min_size=1, max_size=5))
+def test_any_pattern_is_one_and_names_mean_themselves(pattern: str, name: str) -> None:
+    _pattern(pattern).fullmatch(name)  # and no warning of a set within a set
+
+    assert _pattern(pattern.translate(str.maketrans("", "", "*?["))) is not None
+    plain = "/".join(part for part in name.replace("[", "").split("/") if part not in {"", "."})
+    assert _pattern(plain).fullmatch(plain)
 
 
 def test_content_and_rights_are_kept(commands: Build, build: Build, target: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_parameter_that_is_not_there_is_named_with_its_line(build: Build, aws:
         build(SPEC.replace("/buildspec/password", "/buildspec/none"), lookups=aws)
 
     assert raised.value.message == (
-        f"buildspec.yml:4: parameter /buildspec/none: ssm:GetParameter finds none in {REGION} "
+        f"buildspec.yml:4: parameter /buildspec/none: ssm:GetParameters finds none in {REGION} "
         "(for the variable PASSWORD)"
     )
 
@@ -102,8 +102,8 @@ def test_a_secret_of_another_kind_is_said_so(id_: str, key: str, words: str, aws
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("AccessDeniedException", "ssm:GetParameter (AccessDeniedException: no)"),
-        ("ExpiredTokenException", "ssm:GetParameter (ExpiredTokenException: no)"),
+        ("AccessDeniedException", "ssm:GetParameters (AccessDeniedException: no)"),
+        ("ExpiredTokenException", "ssm:GetParameters (ExpiredTokenException: no)"),
     ],
 )
 def test_a_refusal_names_the_action_and_the_line(code: str, words: str, build: Build, moto: Moto) -> None:
@@ -121,7 +121,7 @@ def test_no_credentials(build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path:
     with pytest.raises(AccessDenied) as raised:
         build(SPEC, lookups=Aws(environment={"HOME": str(tmp_path)}))
 
-    assert "buildspec.yml:4: parameter /buildspec/password: cannot call ssm:GetParameter" in raised.value.message
+    assert "buildspec.yml:4: parameter /buildspec/password: cannot call ssm:GetParameters" in raised.value.message
 
 
 def test_no_region(aws: Aws, moto: Moto) -> None:
@@ -135,7 +135,7 @@ def test_no_region(aws: Aws, moto: Moto) -> None:
 
 def test_aws_does_not_answer(moto: Moto, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("liftlock.auth.aws.ATTEMPTS", 1)
-    with pytest.raises(TransportError, match="ssm:GetParameter"):
+    with pytest.raises(TransportError, match="ssm:GetParameters"):
         Aws(environment={**moto.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}).parameter("/buildspec/password")
 
 

@@ -178,7 +178,7 @@ def test_a_parameter_that_is_not_there(folder: Path, moto: Moto) -> None:
     ran = run(folder, text, env=moto.env, check=False)
 
     assert (ran.code, ran.out) == (5, "")
-    assert ran.err.startswith("error: buildspec.yml:4: parameter /none: ssm:GetParameter finds none in eu-west-1")
+    assert ran.err.startswith("error: buildspec.yml:4: parameter /none: ssm:GetParameters finds none in eu-west-1")
     assert not (folder / "ran").exists()
 
 

@@ -263,6 +263,19 @@ def test_nothing_is_left_behind(commands: Build, tmp_path: Path, monkeypatch: py
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 
+@pytest.mark.parametrize("removal", ["rm -rf {}/*", "rm -f {}/*/*"])
+def test_a_build_whose_own_files_are_removed_fails(
+    removal: str, commands: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+
+    ran = commands(removal.format(tmp_path / "tmp"), "echo never")
+
+    assert ran.result.failure is not None
+    assert "never" not in ran.printed
+
+
 def test_a_shell_that_is_not_there_is_named(commands: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 

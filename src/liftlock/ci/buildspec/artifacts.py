@@ -160,7 +160,15 @@ def _piece(text: str) -> str:
         return "[^/]*"
     if text == "?":
         return "[^/]"
-    if text.startswith("[") and text.endswith("]") and len(text) > 2:
-        inner = text[1:-1].replace("\\", r"\\").replace("[", r"\[").replace("^", r"\^").replace("&", r"\&")
-        return f"[^{inner[1:]}]" if inner.startswith("!") and len(inner) > 1 else f"[{inner}]"
-    return re.escape(text)
+    return _letters(text[1:-1]) if text.startswith("[") and text.endswith("]") and len(text) > 2 else re.escape(text)
+
+
+def _letters(text: str) -> str:
+    """One of some letters, or with a ``!`` before them none of these; ranges as ``a-z``."""
+    negated = text.startswith("!") and len(text) > 1
+    letters = re.sub(r"([\\^\[&~|]|^-|-(?=-))", r"\\\1", text[1:] if negated else text)
+    try:
+        re.compile(f"[{letters}]")
+    except re.error:  # z-a
+        return re.escape(f"[{text}]")
+    return f"[^/{letters}]" if negated else f"[{letters}]"

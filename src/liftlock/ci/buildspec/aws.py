@@ -23,14 +23,14 @@ class Aws:
         self._clients: dict[str, Any] = {}
 
     def parameter(self, name: str) -> Secret:
-        place, action = f"parameter {name}", "ssm:GetParameter"
+        # In the plural, as CodeBuild does: that is what its roles are allowed to do.
+        place, action = f"parameter {name}", "ssm:GetParameters"
         with calling(place, action):
             asked = self._client("ssm", place, action)
-            try:
-                answer = asked.get_parameter(Name=name, WithDecryption=True)
-            except (asked.exceptions.ParameterNotFound, asked.exceptions.ParameterVersionNotFound):
-                raise NotFound(f"{place}: {action} finds none in {asked.meta.region_name}", hint=_ELSEWHERE) from None
-        return Secret(answer["Parameter"]["Value"])
+            found = asked.get_parameters(Names=[name], WithDecryption=True)["Parameters"]
+        if not found:
+            raise NotFound(f"{place}: {action} finds none in {asked.meta.region_name}", hint=_ELSEWHERE)
+        return Secret(found[0]["Value"])
 
     def secret(self, id: str, key: str, stage: str, version: str) -> Secret:  # noqa: A002 - AWS's word
         place, action = f"secret {id}", "secretsmanager:GetSecretValue"

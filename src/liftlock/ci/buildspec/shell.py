@@ -51,7 +51,7 @@ _liftlock_done() {
 }
 while :; do
   exec </dev/null >"$_liftlock_room/log" 2>&1
-  IFS=' ' command read -r _liftlock_file CODEBUILD_BUILD_SUCCEEDING CODEBUILD_LAST_EXIT <"$_liftlock_room/next"
+  IFS=' ' command read -r _liftlock_file CODEBUILD_BUILD_SUCCEEDING CODEBUILD_LAST_EXIT <"$_liftlock_room/next" || exit
   case $_liftlock_file in end) exit 0 ;; esac
   set -a
   . "$_liftlock_room/$_liftlock_file"
