@@ -64,7 +64,7 @@ def test_people_read_aligned_text(workshop: Workshop, source: str, image: Image)
         "state    succeeded",
         "blobs    0 copied (0 B), 4 mounted, 0 present",
         "",
-        f"  web  {image.digest}  oci:dev:42, latest",
+        f"  web  {image.digest}  oci:dev:42, latest  mount",
     ]
     assert [row.split()[1:3] for row in workshop.run("artifact", "list").out.splitlines()] == [
         ["BUILD", "COMMIT"],
@@ -109,8 +109,10 @@ def test_programs_read_versioned_json(workshop: Workshop, source: str, image: Im
             "digest": image.digest,
             "destination": f"oci:{workshop.folder}/dev",
             "tags": ["42", "latest"],
+            "strategy": "mount",
         }
     ]
+    assert "strategies" not in promoted
     assert found["Status"]["releases"][0]["stages"]["dev"]["state"] == "here"
 
 

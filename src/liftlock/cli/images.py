@@ -127,18 +127,24 @@ def _show(copied: Copied, invocation: Invocation) -> None:
         kind = "CopyPlan" if result is None else "CopyResult"
         document(kind, copied.to_json(), compact=invocation.output == "ndjson")
         return
+    strategies = plan.strategies if result is None else [strategy for _, _, strategy in result.ways]
     if len(plan.images) > 1:
-        table([[image.target_digest, image.request.destination, _tags(image)] for image in plan.images])
+        table(
+            [
+                [image.target_digest, image.request.destination, _tags(image), strategy]
+                for image, strategy in zip(plan.images, strategies, strict=True)
+            ]
+        )
     if plan.empty:
         done = [("blobs", "nothing to do: everything is there")]
     else:
         done = _planned(plan) if result is None else _moved(result)
-    fields((_image(plan.images[0]) if len(plan.images) == 1 else []) + done)
+    fields((_image(plan.images[0], strategies[0]) if len(plan.images) == 1 else []) + done)
     for note in copied.notes:
         sys.stderr.write(f"note: {printable(note)}\n")
 
 
-def _image(image: ImageSurvey) -> list[tuple[str, str]]:
+def _image(image: ImageSurvey, strategy: str) -> list[tuple[str, str]]:
     request = image.request
     # A docker archive's references have colons as well: docker-archive:app.tar:app:1.
     separator = "@" if request.reference.startswith(("sha256:", "sha512:")) else ":"
@@ -147,6 +153,7 @@ def _image(image: ImageSurvey) -> list[tuple[str, str]]:
         ("source", f"{request.source}{separator}{request.reference}" if request.reference else request.source),
         ("destination", request.destination),
         ("tags", _tags(image)),
+        ("strategy", strategy),
         ("attached", ", ".join(dict.fromkeys(each.label for each in image.attachments if each.label))),
     ]
 

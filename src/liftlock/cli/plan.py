@@ -35,8 +35,9 @@ __all__ = ["plan"]
 def plan(invocation: Invocation, *, release: str, stage: str, save: str | None, file: str | None) -> None:
     """Tell exactly what a promotion would do.
 
-    Which tags would move from what to what, which blobs are there, mounted or copied, how many bytes and requests that
-    takes, and which conditions are not met. Nothing is changed. A saved plan is applied as it is, or refused as stale.
+    Which tags would move from what to what, how each image would come there (retag, mount, import or copy), how many
+    bytes and requests that takes, and which conditions are not met. Nothing is changed. A saved plan is applied as it
+    is, or refused as stale.
     """
     from liftlock.services import plans
     from liftlock.services.releases import find_release
@@ -60,6 +61,7 @@ def _show(invocation: Invocation, project: Project, made: StagePlan, saved: str 
             ("release", named(made.release)),
             ("stage", made.stage),
             ("blobs", f"{copied['count']} copied ({bytes_text(copied['bytes'])}), {mounted['count']} mounted"),
+            ("imports", f"{content['imports']}, by the destination's registry" if content["imports"] else ""),
             ("manifests", str(content["manifests"])),
             ("requests", str(content["requests"])),
             ("saved", f"{saved}; apply it with: liftlock promote --plan {saved}" if saved else ""),
@@ -68,10 +70,10 @@ def _show(invocation: Invocation, project: Project, made: StagePlan, saved: str 
     line("")
     table(
         [
-            [f"{project.written(move.destination)}:{move.tag}", _short(move.old), "→", _short(move.new)]
+            [f"{project.written(move.destination)}:{move.tag}", _short(move.old), "→", _short(move.new), strategy]
             if move.old != move.new
-            else [f"{project.written(move.destination)}:{move.tag}", _short(move.old), "", "holds it already"]
-            for move in made.copy.moves
+            else [f"{project.written(move.destination)}:{move.tag}", _short(move.old), "", "holds it already", strategy]
+            for move, strategy in zip(made.copy.moves, _strategies(made), strict=True)
         ],
         indent="  ",
     )
@@ -80,6 +82,12 @@ def _show(invocation: Invocation, project: Project, made: StagePlan, saved: str 
     line(f"{count(len(unmet), 'condition')} not met" + (":" if unmet else ": it may go there now"))
     if unmet:
         table(condition_rows(unmet), indent="  ")
+
+
+def _strategies(made: StagePlan) -> list[str]:
+    """For each tag that was asked for, how its image comes there."""
+    images = zip(made.copy.images, made.copy.strategies, strict=True)
+    return [strategy for image, strategy in images for _ in image.tags]
 
 
 def _short(digest: Digest | None) -> str:

@@ -49,7 +49,12 @@ def show(invocation: Invocation, project: Project, promoted: Promoted, *, asked_
         line("")
     table(
         [
-            [each.image, each.digest, f"{project.written(each.target)}:{', '.join(each.tags)}"]
+            [
+                each.image,
+                each.digest,
+                f"{project.written(each.target)}:{', '.join(each.tags)}",
+                promoted.strategy(each),
+            ]
             for each in promoted.destinations
         ],
         indent="  ",

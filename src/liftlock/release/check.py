@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from liftlock.errors import UsageError
 from liftlock.oci.reference import Reference
-from liftlock.release.arrival import flaws_of_events
+from liftlock.release.arrival import flaws_of_events, is_ecr
 from liftlock.release.check_stage import Flaw, Place, doubts_of_rules, flaws_of_groups, flaws_of_rules, repeated
 from liftlock.release.names import VARIABLE_NAME, is_clean, suggestion
-from liftlock.release.pipeline import Pipeline
+from liftlock.release.pipeline import Pipeline, RegistryOptions
 from liftlock.release.place import parse_place, parse_source, parse_store, parse_tag
 from liftlock.release.stage import Stage
 from liftlock.release.template import Template, is_built_in
@@ -21,6 +21,11 @@ __all__ = ["Flaw", "Place", "doubts", "flaws", "variable_flaw"]
 _SOURCE_LACKS = ("date", "release")
 
 _SECRET = re.compile(r"(?:env|file):")
+_AZURE = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
+_RESOURCE = re.compile(
+    r"/subscriptions/[\w-]+/resourceGroups/[\w.()-]+/providers/Microsoft\.ContainerRegistry/registries/[A-Za-z0-9]+",
+    re.IGNORECASE,
+)
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
@@ -35,6 +40,8 @@ def flaws(pipeline: Pipeline) -> Iterator[Flaw]:
             yield Flaw(("registries", host), f"{host!r} is not a registry's host", "write host or host:port")
         if _SECRET.match(options.ca_file):
             yield Flaw(("registries", host, "ca-file"), "a secret reference is not taken here", "name a file")
+        yield from _azures(host, options)
+        yield from _amazons(host, options)
     yield from flaws_of_groups(pipeline)
     yield from _store(pipeline.store)
     if pipeline.source:
@@ -87,6 +94,32 @@ def variable_flaw(name: str, value: str) -> tuple[str, str] | None:
     if not is_clean(value, 512):
         return f"the value of {name!r} is not one line of at most 512 characters", ""
     return None
+
+
+def _azures(host: str, options: RegistryOptions) -> Iterator[Flaw]:
+    """What only Azure's registries do, asked of others, or of none that Azure has."""
+    place, azures = ("registries", host), host.lower().endswith(_AZURE)
+    if options.lock and not azures:
+        hint = "drop lock; a registry of its own kind keeps tags: Amazon ECR with create: {immutable: true}"
+        yield Flaw((*place, "lock"), f"{host} is no Azure Container Registry, and only those are locked", hint)
+    if options.import_into and not azures:
+        hint = "drop import: images are copied"
+        yield Flaw((*place, "import"), f"{host} is no Azure Container Registry, and only those import images", hint)
+    elif options.import_into and not _RESOURCE.fullmatch(options.import_into):
+        hint = "az acr show --name NAME --query id prints it"
+        yield Flaw((*place, "import"), f"{options.import_into!r} is no container registry's resource id", hint)
+
+
+def _amazons(host: str, options: RegistryOptions) -> Iterator[Flaw]:
+    """What only Amazon's registries do, asked of others."""
+    if is_ecr(host):
+        return
+    if options.role:
+        hint = "drop role: other registries have their credentials in files, variables or their own cloud"
+        yield Flaw(("registries", host, "role"), f"{host} is no registry of Amazon ECR, and AWS roles open none", hint)
+    if options.create:
+        hint = "drop create: other registries make repositories by themselves, or do not let them be made"
+        yield Flaw(("registries", host, "create"), f"{host} is no registry of Amazon ECR", hint)
 
 
 def _is_host(host: str) -> bool:

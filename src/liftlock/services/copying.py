@@ -38,7 +38,10 @@ class Copied(NamedTuple):
         plan = plan_json(self.plan)
         if self.result is None:
             return plan
-        return {"images": plan["images"], **self.result.to_json(), "requests": self.requests}
+        done = self.result.to_json()
+        ways = done.pop("strategies")
+        images = [{**each, "strategy": way["strategy"]} for each, way in zip(plan["images"], ways, strict=True)]
+        return {"images": images, **done, "requests": self.requests}
 
 
 def copy(

@@ -75,6 +75,19 @@ class Promoted:
     def release(self) -> Release:
         return self.standing.release
 
+    def strategy(self, destination: Destination) -> str:
+        """How an image came to its destination; empty where it did not (yet).
+
+        Its content came first, and then its tags, each with a strategy: what moved the content is what is told.
+        """
+        mine = (destination.target, destination.digest)
+        ways = [
+            each["strategy"]
+            for each in self.result.get("strategies", ())
+            if (each["destination"], each["digest"]) == mine
+        ]
+        return next((way for way in ways if way != "present"), ways[0] if ways else "")
+
     def to_json(self) -> dict[str, Any]:
         return {
             **self.standing.to_json(),
@@ -84,11 +97,12 @@ class Promoted:
                     "digest": each.digest,
                     "destination": each.target,
                     "tags": list(each.tags),
+                    "strategy": self.strategy(each),
                 }
                 for each in self.destinations
             ],
             "untold": list(self.untold),
-            **self.result,
+            **{key: value for key, value in self.result.items() if key != "strategies"},
         }
 
 
