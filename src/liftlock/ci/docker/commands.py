@@ -107,6 +107,7 @@ COMMANDS = {
             Flag("tree", refused="it lists by name"),
         ),
     ),
+    "info": Command("version:info", "[OPTIONS]", "Display system-wide information", 0, 0, (_FORMAT,)),
     "inspect": Command(
         "inspect:inspect",
         "[OPTIONS] NAME|ID [NAME|ID...]",
@@ -154,60 +155,13 @@ IMAGE = {
 }
 """The commands below ``docker image``."""
 
-ELSEWHERE = frozenset(
-    [
-        "attach",
-        "bake",
-        "build",
-        "builder",
-        "buildx",
-        "checkpoint",
-        "commit",
-        "compose",
-        "config",
-        "container",
-        "context",
-        "cp",
-        "create",
-        "diff",
-        "events",
-        "exec",
-        "export",
-        "history",
-        "import",
-        "info",
-        "kill",
-        "logs",
-        "manifest",
-        "network",
-        "node",
-        "pause",
-        "plugin",
-        "port",
-        "prune",
-        "ps",
-        "rename",
-        "restart",
-        "rm",
-        "run",
-        "scout",
-        "search",
-        "secret",
-        "service",
-        "stack",
-        "start",
-        "stats",
-        "stop",
-        "swarm",
-        "system",
-        "top",
-        "trust",
-        "unpause",
-        "update",
-        "volume",
-        "wait",
-    ]
-)
+ELSEWHERE = frozenset({
+    "attach", "bake", "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "container",
+    "context", "cp", "create", "diff", "events", "exec", "export", "history", "import", "kill", "logs", "manifest",
+    "network", "node", "pause", "plugin", "port", "prune", "ps", "rename", "restart", "rm", "run", "scout",
+    "search", "secret", "service", "stack", "start", "stats", "stop", "swarm", "system", "top", "trust", "unpause",
+    "update", "volume", "wait",
+})  # fmt: skip
 """Docker's commands that this program does not have, also below ``docker image``."""
 
 _NO_DAEMON = "there is no daemon here, and none is asked"

@@ -11,6 +11,7 @@ from liftlock.ci.docker.names import familiar_name
 from liftlock.ci.docker.progress import size_text
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.store import Image, Store
+from liftlock.errors import CorruptContent, NotFound
 
 __all__ = ["images"]
 
@@ -49,7 +50,10 @@ def images(run: Run, given: Flags) -> None:
 
 def _row(store: Store, image: Image, *, whole: bool) -> Mapping[str, str]:
     reference = image.reference if image.name else None
-    manifest = host_manifest(store, image)
+    try:
+        manifest = host_manifest(store, image)
+    except (NotFound, CorruptContent):
+        manifest = None  # what is damaged is listed all the same: it can be removed, or pulled again
     created = str(known_config(store, manifest).get("created") or "") if manifest else ""
     return {
         "Repository": familiar_name(reference) if reference else NONE,

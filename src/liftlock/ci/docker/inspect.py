@@ -13,10 +13,14 @@ from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar, familiar_name, named
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.store import Image
+from liftlock.ci.docker.template import fields, render
 from liftlock.ci.docker.words import DAEMON, Said
 from liftlock.typed import Any
 
 __all__ = ["inspect", "inspect_image"]
+
+_WITHOUT_CONFIG = frozenset({"Descriptor", "Id", "RepoDigests", "RepoTags", "Size"})
+"""What is known without the image's configuration, which may have to be fetched."""
 
 
 def inspect(run: Run, given: Flags) -> None:
@@ -34,19 +38,18 @@ def inspect_image(run: Run, given: Flags) -> None:
 
 def _inspect(run: Run, given: Flags, missing: str) -> None:
     described, absent = [], []
+    template = given.values.get("format", "json")
+    configured = not fields(template) <= _WITHOUT_CONFIG
     for text in given.arguments:
         image = run.store.find(text)
         if image is None:
             name = text if text.startswith("sha256:") else familiar(named(text))
             absent.append(missing.format(text=text, name=name))
         else:
-            described.append(_describe(run, image, text))
-    template = given.values.get("format")
-    if template is None:
+            described.append(_describe(run, image, configured=configured))
+    if "format" not in given.values:
         run.say(json.dumps(described, indent=4, ensure_ascii=False))
     else:
-        from liftlock.ci.docker.template import render
-
         for each in described:
             run.say(render(template, each))
         if not described:
@@ -55,12 +58,12 @@ def _inspect(run: Run, given: Flags, missing: str) -> None:
         raise Said("\n".join(absent))
 
 
-def _describe(run: Run, image: Image, text: str) -> dict[str, Any]:
+def _describe(run: Run, image: Image, *, configured: bool) -> dict[str, Any]:
     manifest = host_manifest(run.store, image)
-    found = config(run, image, manifest) if manifest else {}
+    found = config(run, image, manifest) if manifest and configured else {}
     entries = [entry for entry in run.store.with_digest(image.digest) if entry.name]
     # The name that was asked for comes first: scripts take the first digest.
-    entries.sort(key=lambda entry: entry.name != image.name or not text)
+    entries.sort(key=lambda entry: entry.name != image.name)
     rootfs = found.get("rootfs")
     layers = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     described: dict[str, Any] = {

@@ -16,9 +16,8 @@ from liftlock.oci.digest import Digest
 from liftlock.oci.reference import Reference
 from liftlock.services.session import Session
 from liftlock.targets.docker_archive import DockerArchive
-from liftlock.targets.layout_index import IMAGE_NAME, MAX_INDEX, REF_NAME, LayoutIndex
+from liftlock.targets.layout_index import IMAGE_NAME, REF_NAME
 from liftlock.targets.oci_archive import OciArchive
-from liftlock.targets.tar_index import TarIndex
 from liftlock.transfer.events import OnEvent
 from liftlock.transfer.model import CopyRequest
 from liftlock.typed import NamedTuple
@@ -31,6 +30,20 @@ class _Found(NamedTuple):
 
     digest: Digest
     names: Sequence[str]
+
+
+class _Layout(OciArchive):
+    """A tar without ``manifest.json``, as ``docker buildx build --output type=oci`` writes it."""
+
+    def images(self) -> Sequence[_Found]:
+        """What it lists. Attachments stand under ``sha256-…``; a mere tag is no name of an image."""
+        found = []
+        for entry in self._index().entries:
+            tag = entry.annotations.get(REF_NAME, "")
+            name = entry.annotations.get(IMAGE_NAME, "") or (tag if "/" in tag or ":" in tag else "")
+            if not tag.startswith("sha256-"):
+                found.append(_Found(entry.digest, (name,) if name else ()))
+        return found
 
 
 def load(run: Run, given: Flags) -> None:
@@ -72,20 +85,15 @@ def _file(run: Run, path: str) -> Iterator[str]:
 
 def _opened(run: Run, session: Session, path: str) -> tuple[str, Sequence[_Found]]:
     """The target that reads the tar, and what it holds. Layers that must be compressed go into the store at once."""
-    tar = TarIndex(path)
     try:
-        index = None
-        if "manifest.json" not in tar:
-            if "index.json" not in tar:
-                raise UsageError("the archive holds no images: it has neither manifest.json nor index.json")
-            index = LayoutIndex(tar.read("index.json", MAX_INDEX), path)
-    finally:
-        tar.close()
-    if index is not None:  # docker buildx build --output type=oci
-        layout = OciArchive(path)
+        archive = DockerArchive(path, scratch=run.store)
+    except UsageError as error:
+        layout = _Layout(path)
         session.targets.add(layout)
-        return layout.name, _listed(index)
-    archive = DockerArchive(path, scratch=run.store)
+        try:
+            return layout.name, layout.images()
+        except UsageError:
+            raise error from None
     session.targets.add(archive)
     found = []
     for position, image in enumerate(archive.images()):
@@ -94,17 +102,6 @@ def _opened(run: Run, session: Session, path: str) -> tuple[str, Sequence[_Found
         for note in prepared.notes:
             run.warn(f"note: {note}")
     return archive.name, found
-
-
-def _listed(index: LayoutIndex) -> Sequence[_Found]:
-    """The images that a layout lists: attachments stand under ``sha256-…``; a mere tag is no name of an image."""
-    found = []
-    for entry in index.entries:
-        tag = entry.annotations.get(REF_NAME, "")
-        name = entry.annotations.get(IMAGE_NAME, "") or (tag if "/" in tag or ":" in tag else "")
-        if not tag.startswith("sha256-"):
-            found.append(_Found(entry.digest, (name,) if name else ()))
-    return found
 
 
 def _copy(run: Run, session: Session, source: str, images: Sequence[_Found], watch: OnEvent) -> None:

@@ -85,9 +85,7 @@ def _configure(current: Run, given: Flags) -> None:
 
 def _command(current: Run, name: str, words: Sequence[str]) -> None:
     if name == "help":
-        from liftlock.ci.docker.help import overview
-
-        return overview(current, COMMANDS)
+        return _dispatch(current, [*words, "--help"])
     table = COMMANDS
     current.path = f"docker {name}"
     if name == "image":

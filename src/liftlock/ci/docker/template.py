@@ -12,10 +12,11 @@ import re
 from liftlock.ci.docker.words import Said
 from liftlock.typed import Any
 
-__all__ = ["render"]
+__all__ = ["fields", "render"]
 
 _ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
 _FIELD = re.compile(r"\.(?:\w+(?:\.\w+)*)?\Z")
+_PATH = re.compile(r"(?:^|\s)(\.[\w.]*)")
 _INDEX = re.compile(r'index\s+(\.\w+(?:\.\w+)*)\s+(?:(\d+)|"([^"]*)"|`([^`]*)`)\Z')
 _FORMS = 'these are served: {{.Field}}, {{.Field.Field}}, {{index .List 0}}, {{index .Map "key"}}, {{json .Field}}'
 
@@ -26,6 +27,14 @@ def render(template: str, value: object) -> str:
         return _json(value)
     text = template.replace("\\t", "\t").replace("\\n", "\n")
     return _ACTION.sub(lambda found: _evaluate(found[1], value), text)
+
+
+def fields(template: str) -> set[str]:
+    """The names of the outermost fields that a template uses; an empty one for the whole value."""
+    if template == "json":
+        return {""}
+    paths = (found for action in _ACTION.findall(template) for found in _PATH.findall(action))
+    return {path.split(".")[1] for path in paths}
 
 
 def _evaluate(action: str, value: object) -> str:

@@ -1,0 +1,165 @@
+"""``docker images``, ``inspect`` and templates: what scripts read about images."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from liftlock.ci.docker.template import fields, render
+from liftlock.ci.docker.words import Said
+from tests.architecture.test_start import HEAVY
+from tests.ci.docker.conftest import MULTI, Docker
+from tests.support import images, remote
+from tests.support.images import Image
+from tests.support.processes import environment
+from tests.support.registry import Registry
+
+VALUE = {
+    "Id": "sha256:1",
+    "Size": 7,
+    "Lists": {"Empty": [], "Two": ["a", "b"]},
+    "Config": {"Labels": {"org.example.a": "x"}, "Tty": True, "User": None},
+}
+
+
+@pytest.fixture
+def image(tmp_path: Path, repo: str) -> Image:
+    return images.make_image(tmp_path / "layout", platforms=MULTI, seed=repo)
+
+
+@pytest.fixture
+def name(image: Image, registry: Registry, repo: str) -> str:
+    remote.push(image.layout, "latest", registry, repo)
+    registry.forget()
+    return f"{registry.host}/{repo}"
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{.Id}}", "sha256:1"),
+        ("{{ .Id }}-{{.Size}}", "sha256:1-7"),
+        ("{{index .Lists.Two 1}}", "b"),
+        ('{{ index .Config.Labels "org.example.a" }}', "x"),
+        ('{{index .Config.Labels "none"}}', ""),
+        ("{{json .Lists}}", '{"Empty":[],"Two":["a","b"]}'),
+        ("{{.Lists.Two}}\\t{{.Config.Tty}}", "[a b]\ttrue"),
+        ("{{.Config.User}}", "<no value>"),
+        ("plain", "plain"),
+    ],
+)
+def test_what_scripts_write_is_served(template: str, text: str) -> None:
+    assert render(template, VALUE) == text
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{range .Lists.Two}}{{.}}{{end}}", "{{range .Lists.Two}} is not served"),
+        ("{{.Id | lower}}", "{{.Id | lower}} is not served"),
+        ("{{if .Id}}", "{{if .Id}} is not served"),
+        ("{{.None}}", 'map has no entry for key "None"'),
+        ("{{.Id.More}}", 'map has no entry for key "More"'),
+        ("{{index .Lists.Empty 0}}", "error calling index: reflect: slice index out of range"),
+        ("{{.Config}}", "{{.Config}} is an object"),
+    ],
+)
+def test_what_is_not_served_is_refused_by_name(template: str, said: str) -> None:
+    with pytest.raises(Said, match="template parsing error: ") as caught:
+        render(template, VALUE)
+
+    assert said in caught.value.message
+
+
+def test_the_fields_of_a_template() -> None:
+    assert fields('{{.Id}} {{index .Config.Labels "a.b"}} {{json .Size}}') == {"Id", "Config", "Size"}
+    assert fields("{{json .}}") == fields("json") == {""}
+    assert fields("none") == set()
+
+
+def test_an_image_is_described(docker: Docker, image: Image, name: str) -> None:
+    docker("pull", name)
+    docker("tag", name, "short:1")
+    first, second = json.loads(docker("image", "inspect", "short:1", image.digest).out)
+
+    assert first["Id"] == second["Id"] == image.digest
+    assert first["RepoTags"] == ["short:1", f"{name}:latest"]
+    assert first["RepoDigests"] == [f"short@{image.digest}", f"{name}@{image.digest}"]
+    assert first["Os"] == "linux"
+    assert first["Config"]["Cmd"] == ["/bin/true"]
+    assert first["RootFS"]["Layers"] in [list(each.diff_ids) for each in image.platforms]
+    assert first["Descriptor"] == image.root.descriptor()
+
+
+def test_the_digest_is_told_without_asking_the_registry(
+    docker: Docker, registry: Registry, image: Image, name: str
+) -> None:
+    docker("pull", name)
+    registry.forget()
+
+    assert docker("inspect", "--format={{index .RepoDigests 0}}", name).lines == [f"{name}@{image.digest}"]
+    assert registry.requests() == []
+
+
+def test_a_configuration_is_fetched_once(docker: Docker, registry: Registry, name: str) -> None:
+    docker("pull", name)
+    registry.forget()
+    for _ in range(2):
+        docker("inspect", name)
+
+    assert registry.count("GET", "/blobs/") == 1
+
+
+def test_the_table_of_images(docker: Docker, image: Image, name: str) -> None:
+    docker("pull", name)
+    docker("tag", name, "short:1")
+    docker("pull", f"{name}@{image.digest}")
+    heading, *rows = [line.split() for line in docker("images", "--digests").lines]
+
+    assert heading == ["REPOSITORY", "TAG", "DIGEST", "IMAGE", "ID", "CREATED", "SIZE"]
+    assert [row[:4] for row in rows] == [
+        [repository, tag, image.digest, image.digest[7:19]]
+        for repository, tag in ((name, "<none>"), ("short", "1"), (name, "latest"))
+    ]
+    assert docker("images", "short").lines[1].startswith("short ")
+    assert docker("image", "ls", "-q", "sho*:1").lines == [image.digest[7:19]]
+
+
+def test_names_of_docker_hub_are_short(docker: Docker, registry: Registry, image: Image) -> None:
+    remote.push(image.layout, "latest", registry, "library/tool")
+    hub = {"LIFTLOCK_ENDPOINTS": f"docker.io={registry.url}"}
+
+    assert docker("pull", "tool", env=hub).lines == [
+        "Using default tag: latest",
+        "latest: Pulling from library/tool",
+        f"Digest: {image.digest}",
+        "Status: Downloaded newer image for tool:latest",
+        "docker.io/library/tool:latest",
+    ]
+    docker("tag", "docker.io/library/tool", "team/tool:2")
+    assert docker("push", "team/tool:2", env=hub).lines[0] == "The push refers to repository [docker.io/team/tool]"
+    assert docker("images", "--format", "{{.Repository}}:{{.Tag}}").lines == ["team/tool:2", "tool:latest"]
+
+
+def test_info_answers(docker: Docker) -> None:
+    assert docker("info", "--format", "{{.DockerRootDir}} {{.Images}}").lines == [f"{docker.store} 0"]
+    assert "Server Version: " in docker("info").out
+
+
+def test_small_commands_load_nothing_heavy(docker: Docker) -> None:
+    program = (
+        "import sys\n"
+        "from liftlock.ci.docker.main import run\n"
+        "for words in (['--version'], ['images'], ['tag', 'a', 'b'], ['version']): run(words)\n"
+        "print(*sorted(sys.modules), sep='\\n')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(docker.home), capture_output=True, text=True, check=True
+    )
+
+    assert HEAVY & set(done.stdout.splitlines()) == set()
+    assert "click" not in done.stdout.splitlines()
