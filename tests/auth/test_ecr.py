@@ -343,14 +343,26 @@ def test_an_api_that_cannot_be_reached_is_named_without_its_password(env: dict[s
     assert "region" in error.hint
 
 
+@pytest.mark.parametrize("body", [b"<html>proxy</html>", b"{}", b'{"authorizationData": []}'])
+def test_what_is_not_aws_is_said_to_be_none(api: Receiver, env: dict[str, str], body: bytes) -> None:
+    api.always(Reply(body=body))
+
+    error = failing(env)
+
+    assert isinstance(error, TransportError)
+    assert "what answers ecr:GetAuthorizationToken" in error.message
+    assert "AWS_ENDPOINT_URL" in error.hint
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        ({"AWS_ENDPOINT_URL": "nonsense"}, "Invalid endpoint: nonsense"),
         ({"AWS_ACCESS_KEY_ID": ""}, "no AWS credentials"),
         ({"AWS_SECRET_ACCESS_KEY": ""}, "missing: AWS_SECRET_ACCESS_KEY"),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_PROFILE": "nowhere"}, "profile (nowhere) could not be found"),
     ],
-    ids=["no keys", "half a pair", "no such profile"],
+    ids=["no URL", "no keys", "half a pair", "no such profile"],
 )
 def test_broken_settings_are_named(
     env: dict[str, str], monkeypatch: pytest.MonkeyPatch, more: dict[str, str], said: str

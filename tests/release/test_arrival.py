@@ -172,3 +172,15 @@ def test_what_cannot_work_is_said_with_its_line(written: dict[str, str], said: s
 def test_events_need_a_source() -> None:
     with pytest.raises(ConfigError, match="there is no source"):
         load(f"pipeline: a\nimages: [w]\nevents: {{sqs: '{QUEUE}'}}\nstages: [{{name: d, to: x/y, tags: [t]}}]\n")
+
+
+@pytest.mark.parametrize("key", ["role: 'arn:aws:iam::123456789012:role/x'", "create: true"])
+def test_what_only_ecr_can_is_refused_of_others(key: str) -> None:
+    text = "pipeline: a\nimages: [w]\nregistries:\n  {host}: {{{key}}}\nstages: [{{name: d, to: x/y, tags: [t]}}]\n"
+
+    with pytest.raises(ConfigError, match="no registry of Amazon ECR") as caught:
+        load(text.format(host="ghcr.io", key=key))
+
+    assert caught.value.line == 4
+    for host in (HOST, f"{HOST}:443", "public.ecr.aws"):
+        assert load(text.format(host=f"'{host}'", key=key)).registries[host]

@@ -116,6 +116,7 @@ def calling(place: str, action: str) -> Iterator[None]:
     """
     try:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
     except ImportError:
         raise ConfigError(
             f"{place}: AWS needs boto3, which is not installed", hint="pip install 'liftlock[aws]'"
@@ -126,6 +127,12 @@ def calling(place: str, action: str) -> Iterator[None]:
         raise _refusal(error.response, place, action) from None
     except BotoCoreError as error:
         raise _failure(error, place, action) from None
+    except ResponseParserError:
+        raise TransportError(
+            f"{place}: what answers {action} is not AWS", hint="check AWS_ENDPOINT_URL, and the proxies"
+        ) from None
+    except ValueError as error:  # an endpoint that is no URL
+        raise ConfigError(f"{place}: cannot call {action}: {_line(error)}", hint="check AWS_ENDPOINT_URL") from None
     except OSError as error:  # a web identity's token file
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
         raise ConfigError(f"{place}: cannot call {action}: the AWS credentials cannot be read: {what}") from None

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from liftlock.auth import aws
 from liftlock.auth.expiring import LONGEST_MARGIN, Expiring
 from liftlock.auth.secret import Credential, Secret
-from liftlock.errors import AccessDenied, ConfigError
+from liftlock.errors import AccessDenied, ConfigError, TransportError
 from liftlock.typed import Any, NamedTuple
 
 __all__ = ["EcrRegistry", "credential", "ecr_client", "forget"]
@@ -103,7 +103,8 @@ def _client(where: EcrRegistry, env: Mapping[str, str], role: str, action: str) 
     if role:
         with aws.calling(f"{where.host}, as {role}", "sts:AssumeRole"):
             session = aws.assume(session, role, where.region, env)
-    return aws.client(session, where.service, where.region, env, fips=where.fips, dual_stack=where.dual_stack)
+    with aws.calling(where.host, action):
+        return aws.client(session, where.service, where.region, env, fips=where.fips, dual_stack=where.dual_stack)
 
 
 def forget() -> None:
@@ -120,12 +121,17 @@ def _ask(where: EcrRegistry, env: Mapping[str, str], role: str) -> tuple[Credent
         if ecr is None:
             raise aws.no_credentials(where.host, action)
         with aws.calling(where.host, action):
-            given = ecr.get_authorization_token()["authorizationData"]
+            answer = ecr.get_authorization_token()
     except (ConfigError, AccessDenied):
         if open_to_all:
             return None, time.time() + NOBODY_FOR  # reading there needs no AWS, no boto3, and no right
         raise
-    return _read(given if where.is_public else given[0])
+    try:
+        given = answer["authorizationData"]
+        return _read(given if where.is_public else given[0])
+    except (KeyError, IndexError, ValueError):
+        hint = "check AWS_ENDPOINT_URL, and the proxies"
+        raise TransportError(f"{where.host}: what answers {action} gives no password", hint=hint) from None
 
 
 def _read(given: Mapping[str, Any]) -> tuple[Credential, float]:

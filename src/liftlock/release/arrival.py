@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from liftlock.release.names import is_clean
 from liftlock.release.pipeline import Pipeline
 
-__all__ = ["Push", "flaws_of_events", "queue_region", "read_push", "variables_of"]
+__all__ = ["Push", "flaws_of_events", "is_ecr", "queue_region", "read_push", "variables_of"]
 
 LONGEST = 512
 """Characters of a repository with its tag: ECR's names have at most 256, tags 128."""
@@ -96,6 +96,12 @@ def _pattern(text: str, known: Mapping[str, str], names: list[str]) -> str:
             pattern += f"(?P<v{len(names)}>{_VALUE})"
             names.append(name)
     return pattern + re.escape(text[position:])
+
+
+def is_ecr(host: str) -> bool:
+    """Whether a registry, with or without a port, is one of Amazon ECR."""
+    name = host.lower().partition(":")[0]
+    return name == "public.ecr.aws" or _REGISTRY.match(name) is not None
 
 
 def queue_region(url: str) -> str:

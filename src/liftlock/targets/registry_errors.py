@@ -180,10 +180,12 @@ def _absent(text: Callable[[str], str], place: str, action: str, codes: tuple[st
         return NotFound(text("it does not exist"))
     host, _, repository = place.partition("/")
     hint = "create the repository first: this registry does not create it when something is pushed"
-    if profile_of(host).name == "Amazon ECR":
+    kind = profile_of(host).name
+    if kind.startswith("Amazon ECR"):
+        api, named = ("ecr", repository) if kind == "Amazon ECR" else ("ecr-public", repository.partition("/")[2])
         hint = (
             f"write 'create: true' for {host} under 'registries' of the pipeline file, "
-            f"or: aws ecr create-repository --repository-name {repository}"
+            f"or: aws {api} create-repository --repository-name {named}"
         )
     return NotFound(text(f"the repository {repository} does not exist in registry {host}"), hint=hint)
 
