@@ -97,6 +97,15 @@ def test_a_project_is_found_by_its_name_too() -> None:
     assert action.project.name == "promote"
 
 
+def test_names_of_other_projects_need_not_be_known() -> None:
+    other = "  Other:\n    Type: AWS::CodeBuild::Project\n    Properties: {Name: !Join ['', [a]]}\n"
+    text = changed("  Project:\n", f"{other}  Project:\n")
+
+    for called in ("!Ref Project", "promote"):
+        (action,) = stage_of(changed("ProjectName: !Ref Project", f"ProjectName: {called}", text)).actions
+        assert action.project.name == "promote"
+
+
 def test_an_inline_buildspec_keeps_the_lines_of_the_template() -> None:
     block = indent(dedent("version: 0.2\nphases:\n  build: {commands: [x]}\n"), " " * 10)
     text = changed("BuildSpec: spec.yml", f"BuildSpec: !Sub |\n{block}")
@@ -265,13 +274,12 @@ def test_names_are_one_actions() -> None:
 
 
 def test_variables_of_pipelines_are_known_ahead_or_exported_before() -> None:
+    variables = "[{Name: Color, DefaultValue: red}, {Name: None}, {Name: Unknown, DefaultValue: !GetAtt A.B}]"
     asks = """!Ref Project
                 EnvironmentVariables: '[{"name":"A","value":"#{variables.Color} #{Src.Commit} #{First.X}"}]'"""
     second = SECOND.replace("!Ref Project", asks).replace("RunOrder: 1", "RunOrder: 2")
     text = changed(ACTION, ACTION.replace("RunOrder: 1", "Namespace: First") + second)
-    text = changed(
-        "      Name: shop\n", "      Name: shop\n      Variables: [{Name: Color, DefaultValue: red}]\n", text
-    )
+    text = changed("      Name: shop\n", f"      Name: shop\n      Variables: {variables}\n", text)
     beside = text.replace("#{Src.Commit} ", "").replace("RunOrder: 2", "RunOrder: 1")
 
     assert stage_of(text, given={"Src.Commit": "3f2c"}).variables == {"variables.Color": "red", "Src.Commit": "3f2c"}
@@ -282,6 +290,7 @@ def test_variables_of_pipelines_are_known_ahead_or_exported_before() -> None:
 
 def test_stages_and_pipelines_are_named_when_one_is_not_there() -> None:
     hidden = changed("        - Name: Source\n          Actions: !GetAtt Nothing.Known\n", "        - !If [A, B, C]\n")
+    nameless = changed("        - Name: Source\n", "        - Name: !Join ['', [a, b]]\n")
     more = "  Other:\n    Type: AWS::CodePipeline::Pipeline\n    Properties: {Stages: []}\n"
     other = changed("  Project:\n", f"{more}  Project:\n")
 
@@ -289,9 +298,13 @@ def test_stages_and_pipelines_are_named_when_one_is_not_there() -> None:
         stage_of(TEMPLATE, stage="Prod")
     assert raised.value.hint == "stages: Source, Promote"
     assert stage_of(hidden).name == "Promote"
-    with pytest.raises(ConfigError, match=r"the stage 'Prod' is not there, and Fn::If is not evaluated") as unknown:
-        stage_of(hidden, stage="Prod")
-    assert unknown.value.line == line_of(hidden, "!If")
+    assert stage_of(nameless).name == "Promote"
+    for text, function in ((hidden, "If"), (nameless, "Join")):
+        with pytest.raises(
+            ConfigError, match=f"there is no stage 'Prod', unless it is this one: Fn::{function}"
+        ) as unknown:
+            stage_of(text, stage="Prod")
+        assert unknown.value.line == line_of(text, f"!{function}")
     with pytest.raises(UsageError, match="there are several pipelines") as several:
         stage_of(other)
     assert several.value.hint == "say --pipeline with one of: shop, Other"

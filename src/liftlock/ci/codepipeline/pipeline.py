@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from liftlock.ci.codepipeline.files import Templates
-from liftlock.ci.codepipeline.template import Call, Node, Table, Text
+from liftlock.ci.codepipeline.template import Node, Table, Text
 from liftlock.ci.codepipeline.values import PIPELINE, Values
 from liftlock.errors import ConfigError, NotFound, UsageError
 
@@ -20,8 +21,8 @@ class Pipeline:
     name: str
     """Its ``Name``; else what it is called in the template, or the file of its stages."""
     stages: tuple[Node, ...]
-    variables: Mapping[str, str | None]
-    """Its own variables (``#{variables.NAME}``) with their defaults; None for one without."""
+    variables: Mapping[str, str]
+    """The defaults of its own variables, ``#{variables.NAME}``, as far as there are any."""
 
 
 def choose(templates: Templates, values: Values, wanted: str) -> Pipeline:
@@ -45,20 +46,21 @@ def choose(templates: Templates, values: Values, wanted: str) -> Pipeline:
 
 
 def find_stage(pipeline: Pipeline, values: Values, name: str) -> Table:
-    """The stage of this name. Raises `NotFound` with the names there are, or `ConfigError` for a hidden one."""
+    """The stage of this name. Raises `NotFound`, or `ConfigError` for one whose name is not known."""
     names = []
-    hidden: Call | None = None
+    hidden: ConfigError | None = None
     for node in pipeline.stages:
-        if isinstance(node, Call):
-            hidden = hidden or node
+        try:
+            stage = values.table(node)
+            names.append(values.text(values.required(stage, "Name")))
+        except ConfigError as error:
+            hidden = hidden or error
             continue
-        stage = values.table(node)
-        text = values.text(values.required(stage, "Name"))
-        if text == name:
+        if names[-1] == name:
             return stage
-        names.append(text)
     if hidden is not None:
-        raise hidden.error(f"the stage {name!r} is not there, and {hidden.function} is not evaluated to look for it")
+        hidden.message = f"there is no stage {name!r}, unless it is this one: {hidden.message}"
+        raise hidden
     raise NotFound(f"the pipeline {pipeline.name} has no stage {name!r}", hint=f"stages: {', '.join(names) or 'none'}")
 
 
@@ -79,12 +81,12 @@ def _name(values: Values, logical: str, resource: Table) -> str:
 
 def _pipeline(values: Values, logical: str, resource: Table) -> Pipeline:
     properties = values.table(values.required(resource, "Properties"))
-    variables: dict[str, str | None] = {}
+    variables: dict[str, str] = {}
     for each in values.items(values.get(properties, "Variables")):
         entry = values.table(each)
-        default = values.get(entry, "DefaultValue")
-        name = values.text(values.required(entry, "Name"))
-        variables[name] = None if default is None else values.text(default)
+        with suppress(ConfigError):  # a default that cannot be known is none: it may not be needed
+            if "DefaultValue" in entry.items:
+                variables[values.text(values.required(entry, "Name"))] = values.optional(entry, "DefaultValue")
     return Pipeline(
         name=values.optional(properties, "Name", logical),
         stages=tuple(values.items(values.required(properties, "Stages"))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -82,7 +82,8 @@ class Project:
 def project_of(name: Node, resources: Mapping[str, Table], values: Values) -> Project:
     """The project that an action names. Raises `ConfigError` with the line of what is wrong or cannot be imitated."""
     text = values.text(name)
-    logical = _find(text, resources, values)
+    meant = name.argument.text if isinstance(name, Call) and isinstance(name.argument, Text) else ""
+    logical = _find(text, sorted(resources, key=lambda each: each != meant), resources, values)
     if logical is None:
         known = sorted(each for each, node in resources.items() if _is_project(node))
         there = f"projects there: {', '.join(known)}" if known else "there is no project at all"
@@ -179,9 +180,9 @@ def _variable(name: str, value: str, kind: str, node: Node) -> Variable:
     return Variable(name=name, value=value, type=VariableType(kind), path=node.path, line=node.line)
 
 
-def _find(name: str, resources: Mapping[str, Table], values: Values) -> str | None:
-    for logical, node in resources.items():
-        if _is_project(node):
+def _find(name: str, order: Sequence[str], resources: Mapping[str, Table], values: Values) -> str | None:
+    for logical in order:
+        if _is_project(resources[logical]):
             try:
                 if values.project_name(logical) == name:
                     return logical

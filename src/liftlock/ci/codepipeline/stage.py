@@ -109,7 +109,7 @@ def read_stage(
     actions = sorted((_action(values.table(each), templates, values) for each in listed), key=lambda each: each.order)
     if not actions:
         raise node.error(f"the stage {stage} has no actions")
-    defaults = {f"variables.{key}": default for key, default in chosen.variables.items() if default is not None}
+    defaults = {f"variables.{key}": default for key, default in chosen.variables.items()}
     found = Stage(
         pipeline=chosen.name,
         name=stage,
