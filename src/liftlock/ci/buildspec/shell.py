@@ -31,6 +31,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -114,12 +115,15 @@ class ShellSession:
         self._shells: list[subprocess.Popen[bytes]] = []
         """Those that ended are not reaped before the end, so that the numbers of their groups stay theirs."""
         self._end = -1
+        self._waking = threading.Lock()
         self._woken = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._next, self._done, self._log = (_pipe(room / name) for name in ("next", "done", "log"))
 
     def wake(self) -> None:
-        """Notice a request to stop at once; from any thread."""
-        os.eventfd_write(self._woken, 1)
+        """Notice a request to stop at once; from any thread, also one that comes late."""
+        with self._waking:
+            if self._woken >= 0:
+                os.eventfd_write(self._woken, 1)
 
     def run(self, text: str, name: str, *, succeeding: bool, last: int) -> int:
         """Run one command, and tell its exit status; one that a signal ended has 128 and the signal's number.
@@ -127,6 +131,7 @@ class ShellSession:
         ``name`` is what the shell calls it in its messages. ``succeeding`` and ``last`` (the exit status of the command
         before) become variables. Raises `Cancelled` when somebody asks to stop.
         """
+        self._cancel.check()
         try:
             (self._room / name).write_text(f"{text}\n", encoding="utf-8")
             if not self._is_alive():
@@ -162,7 +167,9 @@ class ShellSession:
         self._signal(signal.SIGKILL)
         for shell in self._shells:
             shell.wait()
-        for each in (self._next, self._done, self._log, self._woken, self._end):
+        with self._waking:
+            woken, self._woken = self._woken, -1
+        for each in (self._next, self._done, self._log, woken, self._end):
             if each >= 0:
                 os.close(each)
 
