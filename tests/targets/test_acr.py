@@ -7,6 +7,7 @@ which a double answers what only Azure's registry does.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -28,10 +29,11 @@ from liftlock.transfer.model import CopyRequest, Options, Plan, Result
 from liftlock.transfer.plan import make_plan
 from liftlock.transfer.survey import survey
 from liftlock.transport.client import Transport
+from tests.acceptance.workshop import Workshop
 from tests.auth.support import Keys
 from tests.conftest import MakeFront, MakeRegistry, MakeTokenServer
 from tests.support import faults, images, remote
-from tests.support.azure import REGISTRY, RESOURCE, Acr, Entra, ResourceManager
+from tests.support.azure import REGISTRY, RESOURCE, SECRET, Acr, Entra, ResourceManager
 from tests.support.certificates import Authority
 from tests.support.registry import Registry
 from tests.support.tokens import TokenServer
@@ -324,6 +326,37 @@ def test_a_tag_that_is_locked_to_another_image_stays(
     assert f"{REGISTRY}/{repo}" in told.value.message
     assert "lock" in told.value.hint
     assert remote.digest_of(cloud.contoso.registry, repo, "v1") == image.digest
+
+
+def test_a_pipeline_file_says_it_all(cloud: Cloud, image: images.Image, repo: str, tmp_path: Path) -> None:
+    """The commands of a user: the plan says import, the promotion does it, and locks what it tagged."""
+    workshop = Workshop(
+        tmp_path / "shop",
+        f"""
+        pipeline: shop
+        images: [web]
+        registries:
+          {REGISTRY}: {{import: {RESOURCE}, lock: true}}
+        stages:
+          - {{name: live, to: {REGISTRY}/{repo}, tags: ["{{build}}"]}}
+        """,
+    )
+    env = {**cloud.env, "PATH": os.environ["PATH"]}
+    workshop.run("artifact", "publish", f"web={SOURCE}/{repo}:v1", "--build", "42", env=env)
+    workshop.run("release", "create", "42", env=env)
+
+    planned = workshop.run("plan", "42", "--to", "live", env=env).out
+    promoted = workshop.json("promote", "42", "--to", "live", env=env)
+
+    assert "imports    1, by the destination's registry" in planned
+    assert planned.count("  import\n") == 1
+    assert [each["strategy"] for each in promoted["images"]] == ["import"]
+    assert len(cloud.manager.imports) == 1
+    assert cloud.contoso.locks == {f"{repo}:42", f"{repo}@{image.digest}"}
+    kept = b"".join(file.read_bytes() for file in (tmp_path / "shop").rglob("*") if file.is_file())
+    assert PASSWORD.encode() not in kept
+    assert SECRET.encode() not in kept
+    assert b"eyJ" not in kept
 
 
 def test_without_lock_nothing_is_locked(cloud: Cloud, image: images.Image, repo: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from liftlock.engine.workplace import Images, Places
 from liftlock.errors import Cancelled, LiftlockError, NotFound
+from liftlock.oci.hosts import is_public
 from liftlock.release.place import Destination
 from liftlock.release.release import Release
 from liftlock.store.artifacts import Published
@@ -30,8 +31,9 @@ def copy_requests(
 ) -> list[CopyRequest]:
     """The copies that bring a release's images to these destinations in a stage, with their tags.
 
-    A place of the destination's own registry comes first, since blobs mount from there; then the stages that the
-    release has been through, the latest first; then the artifact store; then what was pinned. Raises `NotFound` when
+    A place of the destination's own registry comes first, since blobs mount from there, and before the rest what a
+    destination that imports may fetch; then the stages that the release has been through, the latest first; then the
+    artifact store; then what was pinned. Raises `NotFound` when
     no place is known, and the last place's error when none has the image.
     """
     with store.read() as tx:
@@ -45,8 +47,13 @@ def copy_requests(
         holders += known_places(places, published, destination.image)
         target = places.target(destination.target)
         home = images.targets.open(target).home
-        # Stable: among those that blobs mount from, and among the others, the order stays.
-        holders.sort(key=lambda name: images.targets.open(name).home != home)
+        importing = images.targets.open_writable(target).importer is not None
+
+        def cost(name: str) -> tuple[bool, bool]:
+            """Blobs mount from the same home, a registry imports from another one; elsewhere bytes are sent."""
+            return images.targets.open(name).home != home, importing and not is_public(name.partition("/")[0])
+
+        holders.sort(key=cost)  # stable: among those that cost the same, the order stays
         if published.collected:
             source = _still_holding(images, list(dict.fromkeys(holders)), destination)
         else:
