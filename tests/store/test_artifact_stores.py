@@ -44,7 +44,9 @@ def artifact(build: str, **images: Manifest) -> Artifact:
 class Shelf:
     """A store under test, and what reaches behind it."""
 
-    def __init__(self, store: ArtifactStore, target: WritableTarget, change: Callable[[Artifact, bytes], None]) -> None:
+    def __init__(
+        self, store: ArtifactStore, target: WritableTarget, change: Callable[[Artifact, bytes], object]
+    ) -> None:
         self.store = store
         self.target = target
         self.change = change
@@ -90,7 +92,7 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path, home: Path) -> Iterato
             yield Shelf(
                 local,
                 session.targets.open_writable(local.place),
-                lambda one, text: (tmp_path / "artifacts" / f"{one.id.hex}.json").write_bytes(text) and None,
+                lambda one, text: (tmp_path / "artifacts" / f"{one.id.hex}.json").write_bytes(text),
             )
     elif request.param == "s3":
         yield in_a_bucket(objects.on_s3(request.getfixturevalue("moto")))
@@ -104,7 +106,7 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path, home: Path) -> Iterato
             yield Shelf(
                 RegistryStore(target),
                 target,
-                lambda one, text: registry.blob_path(one.id).write_bytes(text) and None,
+                lambda one, text: registry.blob_path(one.id).write_bytes(text),
             )
 
 

@@ -277,6 +277,7 @@ def gc(invocation: Invocation, *, keep_last: int, keep: str, dry_run: bool, file
     what = f"{count(len(found.removed), 'artifact')} and {count(found.swept.objects, 'object')}"
     doing = "would be removed" if dry_run else "removed"
     freed = bytes_text(found.swept.size)
-    line(f"{what} {doing} from {found.place}, {freed}; {count(len(found.kept), 'artifact')} kept")
+    where = project.written(found.place)
+    line(f"{what} {doing} from {where}, {freed}; {count(len(found.kept), 'artifact')} kept")
     for note in found.swept.notes:
         sys.stderr.write(f"note: {note}\n")
