@@ -34,9 +34,9 @@ EXAMPLES = (
 def worker(invocation: Invocation, only: str | None, until_idle: bool, file: str | None) -> None:
     """Do what is due, until it is stopped.
 
-    Promotions are carried out, gates asked, notifications delivered and schedules kept, until SIGTERM or SIGINT.
-    Any number of workers may share the database of LIFTLOCK_DATABASE_URL. What one is at when it is stopped or killed,
-    another takes over. A line on stderr tells each thing that happens.
+    Promotions are carried out, gates asked, notifications delivered, schedules kept and events listened to, until
+    SIGTERM or SIGINT. Any number of workers may share the database of LIFTLOCK_DATABASE_URL. What one is at when it is
+    stopped or killed, another takes over. A line on stderr tells each thing that happens.
     """
     from liftlock.services.work import queues, work
 
