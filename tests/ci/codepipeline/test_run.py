@@ -283,9 +283,10 @@ def test_variables_of_the_action_come_before_those_of_the_project(bench: Bench) 
 def test_exported_variables_are_there_for_later_actions(bench: Bench) -> None:
     asks = '[{"name":"TAG","value":"<#{First.SAID}|#{codepipeline.PipelineExecutionId}>"}]'
 
-    result = bench.run(Step("First", ['SAID="it works"']), Step("Second", ['echo "$TAG"'], order=2, variables=asks))
+    said = "it-works#{codepipeline.PipelineExecutionId}"
+    result = bench.run(Step("First", [f"SAID='{said}'"]), Step("Second", ['echo "$TAG"'], order=2, variables=asks))
 
-    assert bench.said("Second") == [f"<it works|{result.execution}>"]
+    assert bench.said("Second") == [f"<{said}|{result.execution}>"], "what is filled in is not filled itself"
 
 
 def test_a_variable_that_nobody_exported_fails_the_action_that_wants_it(bench: Bench) -> None:

@@ -6,8 +6,9 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from liftlock.ci.buildspec.result import BuildResult, BuildStatus
 from liftlock.ci.buildspec.run import run as run_buildspec
 from liftlock.ci.buildspec.surroundings import Identity, Lookups, Output, Stream, Surroundings, Variable
 from liftlock.ci.codepipeline.results import ActionResult, StageResult, Status
-from liftlock.ci.codepipeline.stage import Action, Stage, holes
+from liftlock.ci.codepipeline.stage import Action, Stage, fill
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.transfer.events import Cancel
 
@@ -141,48 +142,37 @@ class _Run:
             return ActionResult(action=action, status=Status.STOPPED, mask=self._mask.text)
         spec = self._specs.get(action.name) or _buildspec(action, self._folders)
         folder = self._scratch / f"{action.order}-{action.name}"
-        sources = {name: self._copied(name, folder / "input" / name) for name in action.inputs}
         outputs = {name: _made((self._place.outputs or folder / "output") / name) for name in action.outputs}
-        secondary = {name: path for name, path in outputs.items() if name in spec.secondary_artifacts}
-        first = next((path for name, path in outputs.items() if name not in secondary), None)
-        cancel = Cancel()
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            cancel.request()
-
-        timer = threading.Timer(action.timeout, end)
-        timer.start()
-        try:
-            with self._place.cancel.waking(cancel.request):
-                build = run_buildspec(
-                    spec,
-                    Surroundings(
-                        source=sources[action.primary],
-                        extra_sources={name: path for name, path in sources.items() if name != action.primary},
-                        output=self._output(action),
-                        lookups=self._place.lookups(action.region),
-                        clock=self._place.clock,
-                        cancel=cancel,
-                        environment=self._environment(folder),
-                        project=action.project.variables,
-                        overrides=tuple(map(self._filled, action.variables)),
-                        identity=self._identity(action),
-                        artifacts=first,
-                        secondary_artifacts=secondary,
-                        docker=self._place.docker,
-                    ),
-                )
-        finally:
-            timer.cancel()
-            timer.join()
+        surroundings = self._surroundings(action, spec, folder, outputs)
+        with (
+            self._place.cancel.waking(surroundings.cancel.request),
+            _deadline(action.timeout, surroundings.cancel) as late,
+        ):
+            build = run_buildspec(spec, surroundings)
         return ActionResult(
             action=action,
             status=_status(build, late=late.is_set() and not self._place.cancel.requested),
             build=build,
             outputs=outputs,
             mask=self._mask.text,
+        )
+
+    def _surroundings(self, action: Action, spec: Buildspec, folder: Path, outputs: Mapping[str, Path]) -> Surroundings:
+        sources = {name: self._copied(name, folder / "input" / name) for name in action.inputs}
+        secondary = {name: path for name, path in outputs.items() if name in spec.secondary_artifacts}
+        return Surroundings(
+            source=sources.pop(action.primary),
+            extra_sources=sources,
+            output=self._output(action),
+            lookups=self._place.lookups(action.region),
+            clock=self._place.clock,
+            environment=self._environment(folder),
+            project=action.project.variables,
+            overrides=tuple(map(self._filled, action.variables)),
+            identity=self._identity(action),
+            artifacts=next((path for name, path in outputs.items() if name not in secondary), None),
+            secondary_artifacts=secondary,
+            docker=self._place.docker,
         )
 
     def _output(self, action: Action) -> Output:
@@ -223,15 +213,31 @@ class _Run:
 
     def _filled(self, variable: Variable) -> Variable:
         """A variable whose ``#{…}`` are replaced by what earlier actions exported."""
-        value = variable.value
-        for hole, name in holes(variable.value):
-            if name not in self._variables:
-                raise LiftlockError(
-                    f"{variable.path}:{variable.line}: {hole} has no value: no action has exported it",
-                    hint="the buildspec says which variables it exports: env: exported-variables",
-                )
-            value = value.replace(hole, self._variables[name])
-        return replace(variable, value=value)
+        try:
+            return replace(variable, value=fill(variable.value, self._variables))
+        except KeyError as error:
+            raise LiftlockError(
+                f"{variable.path}:{variable.line}: #{{{error.args[0]}}} has no value: no action has exported it",
+                hint="the buildspec says which variables it exports: env: exported-variables",
+            ) from None
+
+
+@contextmanager
+def _deadline(seconds: float, cancel: Cancel) -> Iterator[threading.Event]:
+    """Asks to stop after this time; the event says that it did."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        cancel.request()
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _buildspec(action: Action, folders: Mapping[str, Path]) -> Buildspec:

@@ -24,13 +24,13 @@ from liftlock.ci.codepipeline.template import Node, Table
 from liftlock.ci.codepipeline.values import Values
 from liftlock.errors import ConfigError, UsageError
 
-__all__ = ["Action", "Stage", "holes", "read_stage"]
+__all__ = ["Action", "Stage", "fill", "read_stage"]
 
 _ARTIFACT = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _ACTION = re.compile(r"[A-Za-z0-9.@_-]{1,100}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9@_-]{1,100}")
 _HOLE = re.compile(r"#\{([^}]*)\}?")
-_VARIABLE = re.compile(r"([A-Za-z0-9@_-]+)\.([A-Za-z0-9@_-]+)")
+_VARIABLE = re.compile(r"[A-Za-z0-9@_-]+\.[A-Za-z0-9@_-]+")
 
 _USED = (
     "Name", "ActionTypeId", "Configuration", "InputArtifacts", "OutputArtifacts", "RunOrder", "Region", "Namespace",
@@ -123,11 +123,9 @@ def read_stage(
     return found
 
 
-def holes(text: str) -> Iterator[tuple[str, str]]:
-    """Each ``#{…}`` of a text, and the ``namespace.NAME`` in it, which is empty for what is none."""
-    for found in _HOLE.finditer(text):
-        whole = _VARIABLE.fullmatch(found[1]) if found[0].endswith("}") else None
-        yield found[0], whole[0] if whole else ""
+def fill(text: str, variables: Mapping[str, str]) -> str:
+    """A text with each ``#{namespace.NAME}`` replaced. Raises KeyError for one that is not there."""
+    return _HOLE.sub(lambda found: variables[found[1]], text)
 
 
 def _action(node: Table, templates: Templates, values: Values) -> Action:
@@ -253,16 +251,17 @@ def _namespaces(stage: Stage) -> None:
     known: set[str] = set()
     for group in stage.groups:
         for variable in (variable for action in group for variable in action.variables):
-            for hole, name in holes(variable.value):
-                _fillable(hole, name, variable, stage.variables, known)
+            for found in _HOLE.finditer(variable.value):
+                _fillable(found, variable, stage.variables, known)
         for action in group:
             if action.namespace in known:
                 raise action.node.error(f"another action has the namespace {action.namespace}, too")
             known |= {action.namespace} - {""}
 
 
-def _fillable(hole: str, name: str, variable: Variable, given: Mapping[str, str], known: set[str]) -> None:
-    if not name:
+def _fillable(found: re.Match[str], variable: Variable, given: Mapping[str, str], known: set[str]) -> None:
+    hole, name = found.group(0, 1)
+    if not (hole.endswith("}") and _VARIABLE.fullmatch(name)):
         raise ConfigError(f"{hole} is no variable of a pipeline", path=variable.path, line=variable.line)
     if name in given or name == "codepipeline.PipelineExecutionId" or name.partition(".")[0] in known:
         return
