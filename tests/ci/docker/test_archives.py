@@ -208,6 +208,18 @@ def test_what_cannot_be_loaded_is_said(docker: Docker, tmp_path: Path) -> None:
     assert "Error response from daemon: " in docker("load", code=1).err
 
 
+def test_a_damaged_tar_leaves_no_image(docker: Docker, tmp_path: Path) -> None:
+    image = images.make_image(tmp_path / "layout", "1.0")
+    tar = archives.synthetic_docker24(tmp_path / "app.tar", {"web:1.0": image})
+    data = bytearray(tar.read_bytes())
+    at = data.index(b"opt/") + 2000  # within a layer
+    data[at] ^= 1
+    tar.write_bytes(data)
+
+    assert docker("load", "-i", tar, code=1).err.startswith("Error response from daemon: ")
+    assert docker("images", "-q").out == ""
+
+
 def test_a_tar_whose_path_has_a_colon_is_saved_and_loaded(docker: Docker, name: str, tmp_path: Path) -> None:
     folder = tmp_path / "build:42"
     folder.mkdir()

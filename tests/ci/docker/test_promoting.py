@@ -40,24 +40,21 @@ def test_a_stage_promotes_two_images_of_several_platforms_within_a_registry(
         digests[name] = remote.push(image.layout, "latest", registry, f"staging-{name}")
     registry.forget()
 
-    with aws.Moto() as moto:
-        ended = docker.script(
-            """
-            aws ecr get-login-password --region $AWS_REGION | docker login --username AWS --password-stdin $DOCKER_REG
-            for NAME in web worker; do
-              docker pull "$DOCKER_REG/staging-$NAME"
-              docker tag "$DOCKER_REG/staging-$NAME:latest" "$DOCKER_REG/prod-$NAME:latest"
-              docker image push -a "$DOCKER_REG/prod-$NAME"
-            done
-            """,
-            env={
-                **moto.env,
-                "AWS_REGION": aws.REGION,
-                "DOCKER_REG": ECR,
-                "LIFTLOCK_ENDPOINTS": f"{ECR}={registry.url}",
-                "PYTHONWARNINGS": "",  # of Amazon's program
-            },
-        )
+    ended = docker.script(
+        """
+        echo "$PASSWORD" | docker login --username AWS --password-stdin $DOCKER_REG
+        for NAME in web worker; do
+          docker pull "$DOCKER_REG/staging-$NAME"
+          docker tag "$DOCKER_REG/staging-$NAME:latest" "$DOCKER_REG/prod-$NAME:latest"
+          docker image push -a "$DOCKER_REG/prod-$NAME"
+        done
+        """,
+        env={
+            "PASSWORD": aws.registry_password(),
+            "DOCKER_REG": ECR,
+            "LIFTLOCK_ENDPOINTS": f"{ECR}={registry.url}",
+        },
+    )
 
     assert ended.lines[0] == "Login Succeeded"
     for name, digest in digests.items():
@@ -70,11 +67,13 @@ def test_a_stage_promotes_two_images_of_several_platforms_within_a_registry(
 
 
 def test_an_image_travels_in_a_tar_from_level_to_level(
-    docker: Docker, tmp_path: Path, image: Image, pushed: str, make_registry: MakeRegistry
+    docker: Docker, tmp_path: Path, pushed: str, other_registry: Registry, make_registry: MakeRegistry
 ) -> None:
     """Saved by the build; loaded, tagged with registry and build id, and pushed at each level: one digest."""
-    levels = [make_registry(), make_registry(user="deployer", password="opensesame"), make_registry()]
+    levels = [other_registry, make_registry(user="deployer", password="opensesame"), make_registry()]
     tar, name = tmp_path / "app.tar", "team/app"
+    built, _, path = pushed.partition("/")
+    content = remote.walk(built, path, "latest")
     docker("pull", pushed)
     docker("tag", pushed, f"{name}:latest")
     docker("save", "-o", tar, name)
@@ -87,14 +86,13 @@ def test_an_image_travels_in_a_tar_from_level_to_level(
 opensesame
 END
             docker load --input {tar}
-            docker tag {name} {level.host}/app:1742
-            docker push {level.host}/app:1742
+            docker tag {name} {level.host}/{path}:1742
+            docker push {level.host}/{path}:1742
             """
         )
 
         assert f"Loaded image: {name}:latest" in ended.lines
-        assert image.digest == remote.digest_of(level, "app", "1742")
-        assert remote.walk(level, "app", "1742").keys() >= {blob.digest for blob in (*image.blobs, *image.manifests)}
+        assert remote.walk(level, path, "1742") == content
 
 
 def test_pull_tells_what_docker_tells(docker: Docker, image: Image, pushed: str) -> None:

@@ -145,6 +145,15 @@ def test_names_of_docker_hub_are_short(docker: Docker, registry: Registry, image
     assert docker("images", "--format", "{{.Repository}}:{{.Tag}}").lines == ["team/tool:2", "tool:latest"]
 
 
+def test_a_name_comes_before_an_id(docker: Docker, registry: Registry, image: Image, name: str) -> None:
+    docker("pull", name)
+    docker("pull", "--platform", "linux/amd64", f"{name}@{image.digest}")
+    for digit in "0123456789abcdef":
+        docker("tag", image.digest, f"{digit}:latest")
+
+    assert docker("inspect", "-f", "{{.Id}}", image.digest[7]).lines == [image.digest]
+
+
 def test_info_answers(docker: Docker) -> None:
     assert docker("info", "--format", "{{.DockerRootDir}} {{.Images}}").lines == [f"{docker.store} 0"]
     assert "Server Version: " in docker("info").out

@@ -165,6 +165,18 @@ def test_every_way_to_write_options_means_the_same(
     assert list(read.arguments) == arguments
 
 
+def test_notarys_signatures_are_not_pretended(docker: Docker) -> None:
+    ended = docker("pull", "app", env={"DOCKER_CONTENT_TRUST": "1"}, code=1)
+
+    assert ended.err.startswith("DOCKER_CONTENT_TRUST is set, and liftlock-docker does not verify")
+
+
+def test_an_output_that_is_full_is_a_failure(docker: Docker) -> None:
+    ended = docker.script("docker version > /dev/full", code=1)
+
+    assert ended.err == "Error response from daemon: No space left on device\n"
+
+
 def test_two_dashes_end_the_options() -> None:
     assert parse(FLAGS, ["-q", "--", "-a"], "").arguments == ["-a"]
 

@@ -6,6 +6,7 @@ with Docker's codes: 0, 1 for every failure, 125 for options that docker does no
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -29,12 +30,18 @@ def main() -> NoReturn:
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - open until the end
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A locale that lacks a character is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = 1
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left unwritten has no reader
-        code = 128 + signal.SIGPIPE
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            code = 128 + signal.SIGPIPE
+        # What is left unwritten has no reader, or no room.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from types import FrameType
 
@@ -63,8 +63,9 @@ class Run:
         sys.stdout.flush()
 
     def warn(self, line: str) -> None:
-        """One line of stderr."""
-        sys.stdout.flush()
+        """One line of stderr, after what went to stdout before."""
+        with suppress(OSError):  # it may be stdout that the line is about
+            sys.stdout.flush()
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 

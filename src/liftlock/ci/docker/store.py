@@ -85,16 +85,10 @@ class Store(LayoutTarget):
         What was found by its ID has no name. Raises `Said` when the text is neither, or means several images.
         """
         images = self.images()
-        by_id = _with_id(text, images)
-        try:
-            reference = named(text)
-        except Said:
-            if by_id is None and not _digits(text):
-                raise
-            return by_id
+        reference = named(text)
         wanted = full(reference)
         same = (image for image in images if image.name == wanted)
-        return next(same, None) or _pinned(reference, images) or by_id
+        return next(same, None) or _pinned(reference, images) or _with_id(text, images)
 
     def of_repository(self, repository: str) -> Sequence[Image]:
         """The tags of ``registry/repository``, by name."""
