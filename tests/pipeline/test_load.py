@@ -129,6 +129,7 @@ def test_aliases_are_written_out() -> None:
         ("oci:stages/test", "Registry.example/Web", 18, "'Web' cannot be part of a repository", ""),
         ("oci:stages/test", "registry.example/{image}:1", 18, "'registry.example/{image}:1' has a tag", "under tags"),
         ("oci:stages/test", "docker-archive:x.tar", 18, "cannot be a stage", "oci:folder"),
+        ("oci:stages/test", "s3://bucket/x", 18, "cannot be a stage", "oci:folder"),
         ('"{image}-{build}"', '"{image} {build}"', 19, "'{image} {build}' is not a tag", ""),
         ('"{image}-{build}"', '"{build}"', 19, "every image would get the same reference", "{image}"),
         ("staging-{image}", "staging", 4, "every image would come from the same reference", "{image}"),

@@ -31,36 +31,37 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 _LISTENS = "successfully listens on http://127.0.0.1:"
 
 
-def install() -> Path:
-    """The emulator's program, fetched where it is not there; skips the test where that cannot be done."""
+def program() -> Path:
+    """The emulator's, fetched where it is not there; skips the test where that cannot be done."""
     if not _MAIN.exists():
         peers.require("node")
         peers.require("npm")
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        with (FOLDER / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
-            if not _MAIN.exists():
-                _fetch()
+        if not fetch():
+            peers.missing("azurite")
     return _MAIN
 
 
-def _fetch() -> None:
-    command = ["npm", "install", "--prefix", str(FOLDER), f"azurite@{VERSION}"]
-    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-    done = subprocess.run([*command, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        shutil.rmtree(FOLDER / "node_modules", ignore_errors=True)
-        peers.missing("azurite")
+def fetch() -> bool:
+    """Have npm bring the emulator; whether it is there then."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        if not _MAIN.exists():
+            command = ["npm", "install", "--prefix", str(FOLDER), f"azurite@{VERSION}"]
+            options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+            if subprocess.run([*command, *options], stdin=subprocess.DEVNULL, check=False).returncode != 0:
+                shutil.rmtree(FOLDER / "node_modules", ignore_errors=True)
+    return _MAIN.exists()
 
 
 class Azurite:
     """A running emulator on a free port of loopback; `env` makes obstore talk to it."""
 
     def __enter__(self) -> Self:
-        program = install()
+        main = program()
         self._process = subprocess.Popen(
             [
-                *("node", str(program), "--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence"),
+                *("node", str(main), "--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence"),
                 *("--blobHost", "127.0.0.1", "--blobPort", "0"),
             ],
             stdin=subprocess.DEVNULL,

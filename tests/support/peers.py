@@ -22,6 +22,9 @@ PACKAGES: Mapping[str, str] = {
     "umoci": "umoci",
     "htpasswd": "apache2-utils",
     "postgres": "postgresql",
+    "node": "nodejs",
+    "npm": "npm",
+    "azurite": "npm, which fetches it",
 }
 """Program → Debian package that has it."""
 

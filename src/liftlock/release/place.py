@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from liftlock.errors import UsageError
-from liftlock.oci.bucket import BucketName
+from liftlock.oci.bucket import SERVICES, BucketName
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Descriptor
 from liftlock.oci.reference import Reference, is_tag
@@ -28,6 +28,7 @@ REGISTRY_STORE = "oci://"
 """What the name of an artifact store in a registry begins with."""
 
 _OTHERS = ("docker-archive:", "oci-archive:", "docker:", "docker-daemon:", "dir:", "containers-storage:")
+_OTHERS += tuple(f"{scheme}://" for scheme in SERVICES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
