@@ -403,6 +403,19 @@ def test_a_kept_login_serves_until_its_end(
     assert len(api.requests) == asked
 
 
+def test_a_login_that_has_ended_is_named_where_nobody_is_known(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    (home / ".docker").mkdir()
+    auth = base64.b64encode(f"AWS:{kept(1)}".encode()).decode()
+    (home / ".docker/config.json").write_text(json.dumps({"auths": {ecr_host(): {"auth": auth}}}))
+
+    with pytest.raises(AccessDenied, match="no AWS credentials") as caught:
+        Keychain({"HOME": str(home)}).find(ecr_host(), "app")
+
+    assert caught.value.hint.startswith("the login that was kept for it has ended: liftlock login")
+    assert "AWS_PROFILE" in caught.value.hint
+
+
 @given(st.text() | st.builds(kept, st.none() | st.text() | st.booleans() | st.integers(10**12, 10**14)))
 def test_what_cannot_be_read_is_not_over(password: str) -> None:
     over = is_over(Credential("AWS", Secret(password)), 1.7e9)

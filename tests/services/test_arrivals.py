@@ -16,6 +16,7 @@ import pytest
 
 from liftlock.errors import ConfigError
 from liftlock.release.arrival import Push
+from liftlock.services import arrivals
 from liftlock.services.arrivals import Arrivals, look_again
 from liftlock.services.project import Project
 from liftlock.services.releases import page
@@ -66,7 +67,7 @@ class Shop:
         template = (
             '{"account":"<account>","region":"<region>","source":"<source>","detail-type":"<kind>","detail":<detail>}'
         )
-        pattern = {"source": ["aws.ecr"], "detail": {"repository-name": [{"prefix": self.prefix}]}}
+        pattern = {"source": ["aws.ecr"], "detail": {"repository-name": [{"prefix": f"{self.prefix}/"}]}}
         self.bus.put_rule(Name=name, EventPattern=json.dumps(pattern))
         transformer = {"InputPathsMap": {**names, "detail": "$.detail"}, "InputTemplate": template}
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
@@ -278,3 +279,17 @@ def test_a_worker_that_cannot_listen_does_not_begin(
         work(project, lambda _: Session(project.env), cancel=Cancel())
 
     assert hint in caught.value.hint
+
+
+def test_a_queue_that_does_not_answer_is_logged_and_asked_again(
+    shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "AGAIN", 0.01)
+    shop.queue = f"{shop.queue}-gone"
+    shop.write()
+
+    with shop.project() as project, Arrivals(project, lambda _: Session(project.env)):
+        until(lambda: caplog.text.count("AWS refuses sqs:ReceiveMessage") >= 2, "it to be asked twice")
+
+    assert f"{shop.queue}: AWS refuses" in caplog.text
+    assert "NonExistentQueue" in caplog.text

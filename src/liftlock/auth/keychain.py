@@ -23,7 +23,7 @@ from threading import Lock
 
 from liftlock.auth.files import AuthFile, registry_key, server_name
 from liftlock.auth.secret import Credential, Secret
-from liftlock.errors import ConfigError
+from liftlock.errors import ConfigError, LiftlockError
 from liftlock.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,15 +62,20 @@ class Keychain:
         """
         access = self._registries.get(registry)
         role = access.role if access else ""
-        return (None if role else self._lasting(registry, repository)) or self._given(registry, role)
+        stored = None if role else self._stored(registry, repository)
+        if stored is None or not self._is_over(registry, stored):
+            return stored or self._given(registry, role)
+        try:
+            return self._given(registry, role)
+        except LiftlockError as error:
+            error.hint = f"the login that was kept for it has ended: liftlock login {registry}; or {error.hint}"
+            raise
 
-    def _lasting(self, registry: str, repository: str) -> Credential | None:
-        """What is stored, unless it is a cloud's password that has ended: the cloud then gives another."""
+    def _is_over(self, registry: str, stored: Credential) -> bool:
+        """Whether this is a cloud's password that has ended: the cloud then gives another."""
         from liftlock.auth.clouds import is_over, provider_of
 
-        stored = self._stored(registry, repository)
-        over = stored is not None and is_over(stored, time.time()) and provider_of(registry) is not None
-        return None if over else stored
+        return is_over(stored, time.time()) and provider_of(registry) is not None
 
     def _given(self, registry: str, role: str) -> Credential | None:
         """From the registry's cloud. Not remembered here: it lives for hours, and the cloud's module knows how long."""
