@@ -236,3 +236,15 @@ def test_docker_is_liftlocks_when_asked_for(commands: Build) -> None:
 
     assert ran.printed[0].endswith("/bin/docker")
     assert ran.printed[1] == "1"
+
+
+def test_each_build_begins_without_images(commands: Build) -> None:
+    here = {"PATH": os.environ["PATH"]}
+    first, second = (commands("echo $LIFTLOCK_DOCKER_STORE", docker="liftlock", environment=here) for _ in range(2))
+    chosen = commands(
+        "echo $LIFTLOCK_DOCKER_STORE", docker="liftlock", environment={**here, "LIFTLOCK_DOCKER_STORE": "/i"}
+    )
+
+    assert first.printed != second.printed
+    assert not Path(first.printed[0]).exists()
+    assert chosen.printed == ["/i"]

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import urllib.parse
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -38,11 +39,18 @@ def test_other_text_stays_as_it_is(text: str, secret: str) -> None:
     assert Mask([secret]).text(text) == text
 
 
-@given(st.binary(max_size=6), st.text(min_size=8, max_size=30), st.binary(max_size=6))
-def test_nothing_of_a_secret_is_read_out_of_base64(before: bytes, secret: str, after: bytes) -> None:
+@given(
+    st.binary(max_size=6),
+    st.text(min_size=8, max_size=30),
+    st.binary(max_size=6),
+    st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]),
+)
+def test_nothing_of_a_secret_is_read_out_of_base64(
+    before: bytes, secret: str, after: bytes, encode: Callable[[bytes], bytes]
+) -> None:
     """All whole groups of the secret are gone; at most two bytes at each end could be read."""
     data = secret.encode()
-    shown = Mask([secret]).text(base64.b64encode(before + data + after).decode())
+    shown = Mask([secret]).text(encode(before + data + after).decode())
 
     assert "***" in shown
     left = sum(len(part) for part in shown.split("***")) * 3 // 4
@@ -50,7 +58,12 @@ def test_nothing_of_a_secret_is_read_out_of_base64(before: bytes, secret: str, a
 
 
 @pytest.mark.parametrize(
-    "write", [lambda s: json.dumps({"p": s}), lambda s: f"https://u:{urllib.parse.quote(s, '')}@h/"]
+    "write",
+    [
+        lambda s: json.dumps({"p": s}),
+        lambda s: json.dumps({"p": s}, ensure_ascii=False),
+        lambda s: f"https://u:{urllib.parse.quote(s, '')}@h/",
+    ],
 )
 def test_a_secret_is_known_as_json_and_urls_write_it(write: object) -> None:
     secret = 'pa"ss/wörd\\more'
@@ -59,6 +72,10 @@ def test_a_secret_is_known_as_json_and_urls_write_it(write: object) -> None:
 
     assert "***" in shown
     assert "more" not in shown
+
+
+def test_the_end_of_a_line_is_no_part_of_a_secret() -> None:
+    assert Mask(["pass\n"]).text("user:pass@host") == "user:***@host"
 
 
 def test_each_line_of_a_key_is_a_secret() -> None:

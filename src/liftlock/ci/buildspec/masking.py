@@ -17,6 +17,11 @@ __all__ = ["MASK", "Mask", "Stream"]
 
 MASK = "***"
 
+_ANY = ("utf-8", "surrogateescape")
+"""How text becomes bytes that may be none of UTF-8: environments hold such."""
+_FOR_URLS = bytes.maketrans(b"+/", b"-_")
+"""The other alphabet of base64."""
+
 _TELLING = 8
 """Bytes that a secret, or a line of one, has at least to be looked for in other forms: shorter ones are everywhere."""
 
@@ -30,7 +35,7 @@ class Mask:
 
     def text(self, text: str) -> str:
         """The text without secrets."""
-        return self.data(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+        return self.data(text.encode(*_ANY)).decode(*_ANY)
 
     def data(self, data: bytes) -> bytes:
         """The same for bytes."""
@@ -67,20 +72,21 @@ class Stream:
 
 
 def _forms(secret: str) -> Iterator[bytes]:
-    data = secret.encode("utf-8", "surrogateescape")
+    data = secret.encode(*_ANY)
     if data.strip():
-        yield data
+        yield from (data, data.strip())
     for line in data.splitlines():
         if len(line.strip()) >= _TELLING:
             yield line.strip()
     if len(data) >= _TELLING:
-        yield json.dumps(secret)[1:-1].encode()
+        yield from (json.dumps(secret)[1:-1].encode(), json.dumps(secret, ensure_ascii=False)[1:-1].encode(*_ANY))
         yield urllib.parse.quote(data, safe="").encode()
         for before in range(3):
             # Of the characters at both ends, bits belong to the neighbours.
             encoded = base64.b64encode(b"\0" * before + data)
             whole = (before + len(data)) // 3 * 4
-            yield encoded[(0, 2, 3)[before] : whole]
+            part = encoded[(0, 2, 3)[before] : whole]
+            yield from (part, part.translate(_FOR_URLS))
 
 
 def _overlapping(data: bytes, forms: tuple[bytes, ...]) -> Iterator[tuple[int, int]]:

@@ -32,6 +32,7 @@ __all__ = ["run"]
 
 UPLOAD_ARTIFACTS = "UPLOAD_ARTIFACTS"
 _NAME = "LIFTLOCK_ARTIFACT_NAME"
+_STORE = "LIFTLOCK_DOCKER_STORE"
 
 
 def run(spec: Buildspec, surroundings: Surroundings) -> BuildResult:
@@ -47,6 +48,8 @@ def run(spec: Buildspec, surroundings: Surroundings) -> BuildResult:
     with tempfile.TemporaryDirectory(prefix="liftlock-build-", ignore_cleanup_errors=True) as room:
         variables = begin.variables
         if surroundings.docker == "liftlock":
+            # A machine of CodeBuild begins without images, so that `push -a` finds only what this build has tagged.
+            variables = {_STORE: str(Path(room) / "images"), **variables}
             variables = on_path(variables, _with_docker(Path(room) / "bin"))
         build = _Build(spec, surroundings, log, mask)
         try:
