@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from liftlock.ci.buildspec.surroundings import VariableType
-from liftlock.errors import ConfigError, NotFound, UsageError
+from liftlock.errors import ConfigError, LiftlockError, NotFound, UsageError
 from tests.ci.codepipeline.stages import ACTION, TEMPLATE, changed, line_of, stage_of
 
 SECOND = ACTION.replace("Name: Build", "Name: Second").replace("Name: Out", "Name: Other")
@@ -336,3 +339,44 @@ def test_a_file_that_is_no_template_is_refused(text: str, said: str) -> None:
 def test_two_files_cannot_have_one_resource() -> None:
     with pytest.raises(ConfigError, match=r"t2\.yaml:3: the resource Project is here a second time; the first is t"):
         stage_of(TEMPLATE, "Resources:\n\n  Project: {Type: 'AWS::S3::Bucket'}")
+
+
+LINES = TEMPLATE.splitlines()
+ODD = (
+    "",
+    "[]",
+    "{}",
+    "[[]]",
+    "!Ref X",
+    "!Ref [a]",
+    "!GetAtt A.B",
+    "!Sub '${'",
+    "!Sub []",
+    "1.5",
+    "null",
+    "'#{'",
+    "\u00b2",
+    "|",
+)
+damage = st.lists(
+    st.tuples(st.integers(0, len(LINES) - 1), st.sampled_from(("drop", "twice", "deeper", *ODD))),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(damage)
+def test_a_template_that_is_wrong_somewhere_is_never_more_than_an_error(wounds: list[tuple[int, str]]) -> None:
+    lines = list(LINES)
+    for number, wound in wounds:
+        match wound:
+            case "drop":
+                lines[number] = ""
+            case "twice":
+                lines[number] += f"\n{lines[number]}"
+            case "deeper":
+                lines[number] = f"  {lines[number]}"
+            case _:
+                lines[number] = f"{lines[number].partition(':')[0]}: {wound}"
+    with suppress(LiftlockError):
+        assert stage_of("\n".join(lines)).groups
