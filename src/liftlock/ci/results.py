@@ -111,7 +111,7 @@ def summary(result: Result) -> str:
     lines += ["", *_images(result)]
     notes = [*promoted.result.get("notes", ()), *promoted.untold] if promoted else []
     lines += [f"- {_text(note)}" for note in notes]
-    return "\n".join(lines).rstrip() + "\n\n"
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines).rstrip()) + "\n\n"
 
 
 def _moved(done: Mapping[str, object]) -> list[str]:

@@ -52,6 +52,7 @@ TABLE = {
     "schema": Entry("liftlock.cli.schema:schema", "Print the JSON Schema of a pipeline file, for editors.", RELEASES),
     "worker": Entry("liftlock.cli.worker:worker", "Do what is due, until it is stopped.", RELEASES),
     "demo": Entry("liftlock.cli.demo:demo", "Promote a small application through three stages.", RELEASES),
+    "ci": Entry("liftlock.cli.ci:ci", "Write what makes a CI system promote.", CI),
     "codepipeline": Entry(
         "liftlock.cli.codepipeline:codepipeline", "Run a stage of an AWS CodePipeline on this machine.", CI
     ),
