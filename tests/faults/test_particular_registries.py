@@ -14,7 +14,7 @@ from liftlock.services.session import Session
 from liftlock.transfer.model import Options
 from tests.conftest import MakeFront, MakeRegistry, MakeTokenServer
 from tests.faults.conftest import MakeCopying
-from tests.faults.world import FALLBACK, TAG, TAGS
+from tests.faults.world import FALLBACK, TAG, TAGS, UPLOAD
 from tests.support import faults, images, remote
 from tests.support.front import Exchange
 
@@ -153,6 +153,28 @@ def test_what_is_absent_is_denied(make_copying: MakeCopying, mark: tuple[str, st
 
     copying.survives()
     assert denied
+
+
+@pytest.mark.parametrize("kind", ["single", pytest.param("several", marks=SLOW)])
+def test_uploads_whose_put_takes_no_bytes(make_copying: MakeCopying, kind: str) -> None:
+    """Artifactory 6 answers BLOB_UNKNOWN (docker/buildx#196): the bytes come with one PATCH. That is learnt once."""
+    copying = make_copying(kind)
+
+    def empty_handed(exchange: Exchange) -> None:
+        if exchange.request.headers.get("content-length") == "0":
+            exchange.relay(exchange.forward())
+        else:
+            exchange.drain()
+            faults.error(404, "BLOB_UNKNOWN", "blob unknown to registry")(exchange)
+
+    copying.destination.rule("PUT", UPLOAD, empty_handed, times=None)
+
+    copied = copying.survives()
+    assert copied.result is not None
+    assert copying.destination.count("PATCH", UPLOAD, status=202) == copied.result.copied
+    copying.forget()
+    copying.survives()
+    assert copying.destination.count("PUT", UPLOAD, status=404) == 0
 
 
 def test_a_tag_that_may_not_be_replaced_without_the_right_to_delete(make_copying: MakeCopying) -> None:

@@ -100,11 +100,14 @@ def fallback_tag(digest: Digest, suffix: str = "") -> str:
 def upload_location(request_url: str, location: str, digest: str) -> str:
     """Where the upload's PUT goes: ``Location`` as it came, completed from the request, ``digest`` appended.
 
-    It may be relative, and may have query parameters which the registry needs back; it is never rebuilt.
+    Without a digest it is where the upload's PATCH goes. It may be relative, and may have query parameters which the
+    registry needs back; it is never rebuilt.
     """
     from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
     url = urljoin(request_url, location)
+    if not digest:
+        return url
     parts = urlsplit(url)
     joint = "&" if parts.query else ""
     return urlunsplit(parts._replace(query=f"{parts.query}{joint}{urlencode({'digest': digest}, safe=':')}"))

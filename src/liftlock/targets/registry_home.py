@@ -19,10 +19,12 @@ from liftlock.typed import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from liftlock.auth.access import RegistryAccess
 
-__all__ = ["SELF_MOUNT", "SINGLE_POST", "VERIFIES_DIGESTS", "Home", "Pace"]
+__all__ = ["PUT_TAKES_BYTES", "SELF_MOUNT", "SINGLE_POST", "VERIFIES_DIGESTS", "Home", "Pace"]
 
 SELF_MOUNT: Final = "self_mount"
 """Fact: mounting a repository's blob onto itself says whether it is there."""
+PUT_TAKES_BYTES: Final = "put_takes_bytes"
+"""Fact: False where an upload's PUT takes no bytes, so that they come with a PATCH before it."""
 SINGLE_POST: Final = "single_post"
 """Fact: one POST with the blob as its body stores it."""
 VERIFIES_DIGESTS: Final = "verifies_digests"

@@ -7,6 +7,8 @@ Quirks that need no flag, since every registry is treated so:
 
 - Uploads are never chunked. ECR drops chunks (aws/containers-roadmap#2831), GHCR refuses those above 4 MiB, Artifact
   Registry knows none.
+- Where the PUT of an upload takes no bytes, the whole blob comes with one PATCH before it: Artifactory 6
+  (docker/buildx#196). That is learnt at the first blob.
 - A refused mount (400, 401, 403, 404, 405) becomes an upload: Docker Hub (google/go-containerregistry#1741, #1679),
   old Quay (quay/quay#899), GitLab (estesp/manifest-tool#53).
 - A mount that was claimed but did not happen shows at the manifest's PUT (goharbor/harbor#18541), which the copier

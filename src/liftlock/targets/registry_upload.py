@@ -16,7 +16,7 @@ from liftlock.oci.manifest import Descriptor
 from liftlock.targets.base import BlobReader, BlobSource, Placed
 from liftlock.targets.registry_endpoint import Endpoint
 from liftlock.targets.registry_errors import Answer
-from liftlock.targets.registry_home import SELF_MOUNT, SINGLE_POST, VERIFIES_DIGESTS
+from liftlock.targets.registry_home import PUT_TAKES_BYTES, SELF_MOUNT, SINGLE_POST, VERIFIES_DIGESTS
 from liftlock.transport.messages import Body, Stream, is_pourable
 from liftlock.typed import TYPE_CHECKING, cast
 
@@ -68,8 +68,8 @@ def prove_verification(endpoint: Endpoint) -> None:
         endpoint.home.learn(VERIFIES_DIGESTS, proven)
 
 
-def upload_url(endpoint: Endpoint, opened: Answer, digest: Digest) -> str:
-    """Where an upload that was opened with 202 takes its bytes."""
+def upload_url(endpoint: Endpoint, opened: Answer, digest: Digest, *, ending: bool = True) -> str:
+    """Where an upload that was opened with 202 takes its bytes: the PUT that ends it, or a PATCH before that."""
     location = opened.headers.get("location")
     if not location:
         raise RegistryError(
@@ -77,7 +77,7 @@ def upload_url(endpoint: Endpoint, opened: Answer, digest: Digest) -> str:
             status=opened.status,
         )
     with endpoint.doing(f"upload blob {digest}"):
-        url = endpoint.home.own_url(upload_location(opened.url, location, digest))
+        url = endpoint.home.own_url(upload_location(opened.url, location, digest if ending else ""))
         endpoint.home.transport.guard(endpoint.home.base_url, url)
     return url
 
@@ -217,10 +217,8 @@ class Upload:
     # -- the PUT
 
     def _send(self, opened: Answer, source: BlobSource) -> Placed | LiftlockError:
-        action = f"upload blob {self.blob.digest}"
-        url = upload_url(self.endpoint, opened, self.blob.digest)
         try:
-            answer = self.endpoint.once(action, "PUT", url, expect=(201, 204), headers=_OCTETS, body=self._body(source))
+            answer = self._carry(opened, source)
         except AccessDenied:
             # The POST was allowed: ACR refuses at random (Azure/acr#841). Once more, from the POST on.
             if self._renewed or self._source_error is not None:
@@ -236,6 +234,33 @@ class Upload:
         if stored.partition(":")[0] == self.blob.digest.algorithm and stored != self.blob.digest:
             raise CorruptContent(f"{self.endpoint.place}: blob {self.blob.digest} was stored as {stored[:160]}")
         return Placed.COPIED
+
+    def _carry(self, opened: Answer, source: BlobSource) -> Answer:
+        """Send the bytes: with the PUT that ends the upload, where the registry knows that."""
+        if self.home.fact(PUT_TAKES_BYTES) is False:
+            return self._patch_and_put(opened, source)
+        try:
+            return self._put(opened, self._body(source))
+        except NotFound:
+            if self._source_error is not None:
+                raise
+        # Artifactory 6 knows no blob that comes with the PUT (docker/buildx#196).
+        answer = self._patch_and_put(_start(self.endpoint, self.blob.digest), source)
+        self.home.learn(PUT_TAKES_BYTES, False)
+        return answer
+
+    def _put(self, opened: Answer, body: Body) -> Answer:
+        url = upload_url(self.endpoint, opened, self.blob.digest)
+        action = f"upload blob {self.blob.digest}"
+        return self.endpoint.once(action, "PUT", url, expect=(201, 204), headers=_OCTETS, body=body)
+
+    def _patch_and_put(self, opened: Answer, source: BlobSource) -> Answer:
+        """The whole blob with one PATCH: it is not in chunks that way, either."""
+        url = upload_url(self.endpoint, opened, self.blob.digest, ending=False)
+        action = f"upload blob {self.blob.digest}"
+        expect = (201, 202, 204)
+        patched = self.endpoint.once(action, "PATCH", url, expect=expect, headers=_OCTETS, body=self._body(source))
+        return self._put(patched, b"")
 
     def _body(self, source: BlobSource) -> Body:
         if not self.blob.size:
