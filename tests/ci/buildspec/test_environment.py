@@ -248,3 +248,14 @@ def test_each_build_begins_without_images(commands: Build) -> None:
     assert first.printed != second.printed
     assert not Path(first.printed[0]).exists()
     assert chosen.printed == ["/i"]
+
+
+def test_a_file_that_is_called_like_a_secret_is_hidden(build: Build, tmp_path: Path) -> None:
+    ran = build(
+        "version: 0.2\nenv: {parameter-store: {P: p}}\nphases:\n  build: {commands: [touch $P.txt]}\n"
+        "artifacts: {files: ['*.txt']}\n",
+        lookups=Shelf({"p": PASSWORD}),
+        artifacts=tmp_path / "out",
+    )
+
+    assert ran.result.to_json()["artifacts"][0]["files"] == ["***.txt"]

@@ -96,7 +96,12 @@ class BuildResult:
             ],
             "exportedVariables": dict(self.masked()),
             "artifacts": [
-                {"id": id_, "name": self.mask(each.name), "folder": str(each.folder), "files": list(each.files)}
+                {
+                    "id": id_,
+                    "name": self.mask(each.name),
+                    "folder": str(each.folder),
+                    "files": [self.mask(file) for file in each.files],
+                }
                 for id_, each in self.artifacts.items()
             ],
             "failure": failure
