@@ -56,6 +56,35 @@ def test_a_push_without_credentials_and_with_wrong_ones(docker: Docker, make_reg
     assert wrong.err.splitlines()[0] == "unauthorized: authentication required"
 
 
+def test_a_source_that_denies_is_not_needed_when_the_store_has_it_all(
+    docker: Docker, make_front: MakeFront, image: Image, name: str
+) -> None:
+    host, _, path = name.partition("/")
+    front = make_front(host)
+    docker("pull", "--eager", f"{front.host}/{path}")
+    docker("tag", f"{front.host}/{path}", f"{front.host}/{path}-again:1")
+    front.rule("GET", f"/v2/{path}/", faults.error(403, "DENIED"), times=None)
+    docker("push", f"{front.host}/{path}-again:1")
+
+    assert remote.digest_of(host, f"{path}-again", "1") == image.digest
+
+
+def test_a_lazily_pulled_image_whose_source_denies_is_told(
+    docker: Docker, make_front: MakeFront, other_registry: Registry, name: str
+) -> None:
+    host, _, path = name.partition("/")
+    front = make_front(host)
+    docker("pull", f"{front.host}/{path}")
+    docker("tag", f"{front.host}/{path}", f"{other_registry.host}/{path}:1")
+    front.rule("GET", f"/v2/{path}/", faults.error(403, "DENIED"), times=None)
+
+    ended = docker("push", f"{other_registry.host}/{path}:1", code=1)
+
+    assert ended.err.splitlines()[0] == "denied: requested access to the resource is denied"
+    assert ended.err.splitlines()[1].startswith(f"source: {front.host}/{path}: ")
+    assert f"hint: docker login {front.host}" in ended.err
+
+
 def test_a_push_that_is_denied(docker: Docker, make_front: MakeFront, other_registry: Registry, name: str) -> None:
     front = make_front(other_registry)
     front.rule("POST", "/blobs/uploads/", faults.error(403, "DENIED", "not yours"), times=None)
@@ -101,6 +130,20 @@ def test_a_lazily_pulled_image_that_is_gone_is_named(docker: Docker, make_regist
         assert ended.err.splitlines()[0] == f"{origin.host}/app@{image.digest} is gone from where it was pulled"
         assert "docker pull --eager" in ended.err
     assert remote.digest_of(target, "app", "1") is None
+
+
+def test_a_layer_that_is_gone_is_named(docker: Docker, make_registry: MakeRegistry, image: Image) -> None:
+    origin, target = make_registry(), make_registry()
+    remote.push(image.layout, "latest", origin, "app")
+    docker("pull", f"{origin.host}/app")
+    docker("tag", f"{origin.host}/app", f"{target.host}/app:1")
+    layer = image.platforms[1].layers[0].digest
+    origin.blob_path(layer).unlink()
+
+    ended = docker("push", f"{target.host}/app:1", code=1)
+
+    assert ended.err.splitlines()[0] == f"{origin.host}/app@{image.digest} is gone from where it was pulled"
+    assert layer in ended.err
 
 
 def test_a_store_that_cannot_be_written(docker: Docker, name: str) -> None:

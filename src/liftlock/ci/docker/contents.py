@@ -60,8 +60,8 @@ def has_credentials(session: Session, place: str) -> bool:
         return False  # a cloud that gives none may be what was refused
 
 
-def is_about(error: NotFound, place: str) -> bool:
-    """Whether what was not found is of this repository, and not of one whose name only begins like it."""
+def is_about(error: LiftlockError, place: str) -> bool:
+    """Whether the error is of this repository, and not of one whose name only begins like it."""
     return re.search(f"{re.escape(place)}(?=[@: ]|$)", error.message) is not None
 
 

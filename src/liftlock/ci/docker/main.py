@@ -166,7 +166,9 @@ def _fail(current: Run, error: Exception) -> int:
         # The exception's own text may hold anything, a secret too: only its type is told.
         lines = [f"{DAEMON}this is a mistake in liftlock-docker: {type(error).__name__}"]
         hint = "run it again with docker -D, and report what it prints"
-    current.warn("\n".join([*lines, *([f"hint: {hint}"] if hint else [])]))
+    if hint:
+        lines.append(f"hint: {hint.replace('liftlock login', 'docker login')}")  # which both write the same file
+    current.warn("\n".join(lines))
     return code
 
 

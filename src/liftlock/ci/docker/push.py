@@ -94,19 +94,21 @@ def _push(run: Run, session: Session, destination: str, images: Sequence[Image],
             try:
                 copy(session, wanted, on_event=watch, cancel=run.cancel)
                 return
-            except AccessDenied as error:
-                place = next(iter(sources.values()))[0] if error.side == "source" else destination
-                said = denied(error, known=has_credentials(session, place))
-                raise Said(said, detail=str(error), hint=error.hint) from None
-            except NotFound as error:
-                # What an origin lost may be here, or in another repository that the image was pulled from.
+            except (AccessDenied, NotFound) as error:
+                # What one source lost or denies may be in the store, or in another repository it was pulled from.
                 lost = [digest for digest, places in sources.items() if is_about(error, places[0])]
-                if error.side != "source" or not lost:
-                    raise
+                if error.side != "source" or not lost or any(len(sources[digest]) == 1 for digest in lost):
+                    place = sources[lost[0]][0] if lost else destination
+                    raise _failure(session, error, by_digest[lost[0]][0] if lost else None, place) from None
                 for digest in lost:
-                    place = sources[digest].pop(0)
-                    if not sources[digest]:
-                        raise gone(by_digest[digest][0]._replace(origin=place), error) from None
+                    sources[digest].pop(0)
+
+
+def _failure(session: Session, error: AccessDenied | NotFound, image: Image | None, place: str) -> LiftlockError:
+    """The failure in docker's words: ``place`` denies, or has lost the image if there is one."""
+    if isinstance(error, AccessDenied):
+        return Said(denied(error, known=has_credentials(session, place)), detail=str(error), hint=error.hint)
+    return gone(image._replace(origin=place), error) if image and error.side == "source" else error
 
 
 def _tags(images: Sequence[Image]) -> Sequence[str]:

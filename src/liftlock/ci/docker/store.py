@@ -144,7 +144,7 @@ class Store(LayoutTarget):
                 if not any(entry.digest == digest for entry in index.entries):
                     index.add(manifest)
                 return False
-            kept = [entry for entry in index.entries if entry.digest != digest or _image(entry) != _nameless(entry)]
+            kept = [entry for entry in index.entries if entry.digest != digest or entry.annotations.get(REF_NAME)]
             index.entries = [entry for entry in kept if entry.annotations.get(REF_NAME) != name]
             if before is not None and before.digest == digest:
                 origin = origin or before.origin
@@ -245,10 +245,6 @@ def _image(entry: Descriptor) -> Image | None:
     if name and "/" not in name:
         return None
     return Image(name, entry._replace(extra={}), entry.annotations.get(ORIGIN, ""))
-
-
-def _nameless(entry: Descriptor) -> Image:
-    return Image("", entry._replace(extra={}), entry.annotations.get(ORIGIN, ""))
 
 
 def _subject(entry: Descriptor) -> str:
