@@ -35,13 +35,15 @@ Resources:
 """
 
 
+TEMPLATES = gather([("t.yaml", f"Metadata: {{}}\n{REST}".encode())])
+
+
 def values(value: str, given: Mapping[str, str] | None = None) -> tuple[Values, Table]:
-    """The values of a template whose line 1 has ``value``."""
-    templates = gather([("t.yaml", f"Metadata: {{Value: {value}}}\n{REST}".encode())])
+    """The values of the template, and a table in line 1 that holds ``value``."""
     holder = gather([("t.yaml", f"Value: {{Type: 'A::B', Properties: {{Value: {value}}}}}".encode())])
     properties = holder.resources["Value"].items["Properties"]
     assert isinstance(properties, Table)
-    return Values(templates, Cloud({}, account=ACCOUNT, region="eu-west-1"), given or {}), properties
+    return Values(TEMPLATES, Cloud({}, account=ACCOUNT, region="eu-west-1"), given or {}), properties
 
 
 def evaluated(value: str, given: Mapping[str, str] | None = None) -> str:
