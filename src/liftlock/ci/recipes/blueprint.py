@@ -141,8 +141,9 @@ def read_blueprint(file: str = DEFAULT_FILE, *, approvals: str) -> Blueprint:
 
 
 def secret_word(host: str) -> str:
-    """A registry's word in the names of secrets: ``REGISTRY_EXAMPLE``."""
-    return re.sub(r"[^A-Z0-9]", "_", host.upper())
+    """A registry's word in the names of secrets: ``REGISTRY_EXAMPLE``. No name begins with a digit."""
+    word = re.sub(r"[^A-Z0-9]", "_", host.upper())
+    return f"REGISTRY_{word}" if word[0].isdigit() else word
 
 
 def _job(pipeline: Pipeline, stage: Stage, words: Mapping[str, str]) -> Job:
