@@ -27,6 +27,7 @@ from liftlock.release.place import Destination
 __all__ = ["AppService", "AppServiceOptions"]
 
 VERSION = "2023-12-01"
+"""Of the API of its type."""
 
 _DOCKER = "DOCKER|"
 

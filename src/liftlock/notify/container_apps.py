@@ -15,6 +15,7 @@ from liftlock.kinds.tools import Tools
 from liftlock.notify.azure_resources import AllowPrivate, Resource, ResourceId, of_type, open_resource
 from liftlock.notify.base import Message
 from liftlock.notify.containers import (
+    PLACES,
     REGISTRY,
     ContainerNames,
     is_overtaken,
@@ -30,8 +31,7 @@ from liftlock.release.durations import seconds
 __all__ = ["ContainerApps", "ContainerAppsOptions"]
 
 VERSION = "2024-03-01"
-
-_PLACES = ("containers", "initContainers")
+"""Of the API of its type."""
 
 
 class ContainerAppsOptions(Options):
@@ -81,20 +81,20 @@ def _patch(
     """What to send, as a JSON merge patch: lists go whole. None when everything is, or is becoming, as it should be."""
     properties = found.get("properties") or {}
     template = properties.get("template") or {}
-    present = {key: template.get(key) or [] for key in _PLACES}
+    present = {key: template.get(key) or [] for key in PLACES}
     try:
-        names = [each["name"] for key in _PLACES for each in present[key]]
+        names = [each["name"] for key in PLACES for each in present[key]]
         location = found["location"]
     except (KeyError, TypeError):
         raise TransportError(f"{app.name}: Azure answers with something else than a container app") from None
     require_containers(images, names, f"the container app {app.name}")
     after = {
         key: [{**each, "image": images[each["name"]]} if each["name"] in images else each for each in present[key]]
-        for key in _PLACES
+        for key in PLACES
     }
-    changed: dict[str, Any] = {key: after[key] for key in _PLACES if after[key] != present[key]}
+    changed: dict[str, Any] = {key: after[key] for key in PLACES if after[key] != present[key]}
     if properties.get("provisioningState") in ("Failed", "Canceled"):
-        changed = {key: after[key] for key in _PLACES if after[key]}  # what failed is tried again
+        changed = {key: after[key] for key in PLACES if after[key]}  # what failed is tried again
     tags = {**(found.get("tags") or {}), **marks(message)}
     if not changed and tags == found.get("tags"):
         return None

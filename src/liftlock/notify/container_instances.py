@@ -19,6 +19,7 @@ from liftlock.kinds.tools import Tools
 from liftlock.notify.azure_resources import AllowPrivate, Resource, ResourceId, of_type, open_resource
 from liftlock.notify.base import Message
 from liftlock.notify.containers import (
+    PLACES,
     REGISTRY,
     ContainerNames,
     is_overtaken,
@@ -35,8 +36,7 @@ from liftlock.release.place import Destination
 __all__ = ["ContainerInstances", "ContainerInstancesOptions"]
 
 VERSION = "2023-05-01"
-
-_PLACES = ("containers", "initContainers")
+"""Of the API of its type."""
 
 _OVER = ("Succeeded", "Failed")
 
@@ -91,7 +91,7 @@ def _present(group: Resource, found: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _containers(properties: Mapping[str, Any]) -> Iterator[Any]:
-    for key in _PLACES:
+    for key in PLACES:
         yield from properties.get(key) or []
 
 

@@ -13,10 +13,23 @@ from liftlock.notify.base import Message
 from liftlock.notify.pushed import pushed
 from liftlock.release.place import LAYOUT, Destination
 
-__all__ = ["REGISTRY", "ContainerNames", "arrived", "is_overtaken", "marks", "pinned", "require_containers", "wanted"]
+__all__ = [
+    "PLACES",
+    "REGISTRY",
+    "ContainerNames",
+    "arrived",
+    "is_overtaken",
+    "marks",
+    "pinned",
+    "require_containers",
+    "wanted",
+]
 
 REGISTRY = "The registry, or the part of one, whose images are taken. Needed when the stage has several targets."
 """What the option of this name is described with."""
+
+PLACES = ("containers", "initContainers")
+"""Where a pod, an app and a group have containers, alike."""
 
 _STAGE, _AT = "liftlock-stage", "liftlock-at"
 

@@ -21,6 +21,7 @@ from liftlock.kinds.options import WebUrl
 from liftlock.kinds.tools import Tools
 from liftlock.notify.base import Message
 from liftlock.notify.containers import (
+    PLACES,
     REGISTRY,
     ContainerNames,
     is_overtaken,
@@ -172,7 +173,7 @@ def _patch(
 ) -> Mapping[str, Any] | None:
     """What to send; None when everything is as it should be."""
     pod = found["spec"]["template"]["spec"]
-    present = {key: {each["name"]: each.get("image") for each in pod.get(key) or []} for key in _PLACES}
+    present = {key: {each["name"]: each.get("image") for each in pod.get(key) or []} for key in PLACES}
     require_containers(images, [name for each in present.values() for name in each], shown)
     changed = {
         key: [
@@ -180,7 +181,7 @@ def _patch(
             for name, image in present[key].items()
             if name in images and image != images[name]
         ]
-        for key in _PLACES
+        for key in PLACES
     }
     changed = {key: each for key, each in changed.items() if each}
     noted = found["metadata"].get("annotations") or {}
@@ -190,9 +191,6 @@ def _patch(
         "metadata": {"resourceVersion": found["metadata"]["resourceVersion"], "annotations": dict(marks(message))},
         **({"spec": {"template": {"spec": changed}}} if changed else {}),
     }
-
-
-_PLACES = ("containers", "initContainers")
 
 
 def _wait(api: Api, path: str, shown: str, longest: float) -> None:
