@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,9 +141,8 @@ class _Files:
 
 
 def _decoded(data: object, key: str) -> bytes:
-    decode: Callable[[str], bytes] = base64.b64decode
     try:
-        return decode(str(data))
+        return base64.b64decode(str(data))
     except binascii.Error:
         pass  # whose message would be of the key
     raise ConfigError(f"the kubeconfig cannot be used: {key}-data is not base64")
