@@ -172,3 +172,45 @@ def test_small_commands_load_nothing_heavy(docker: Docker) -> None:
 
     assert HEAVY & set(done.stdout.splitlines()) == set()
     assert "click" not in done.stdout.splitlines()
+
+
+def test_azures_task_gets_what_it_asks_for_after_a_push(docker: Docker, image: Image, name: str) -> None:
+    """``Docker@2`` runs these two commands (microsoft/azure-pipelines-tasks, docker-common), and waits for the first."""
+    docker("pull", name)
+    template = "createdAt:{{.CreatedAt}}; layerSize:{{.Size}}; createdBy:{{.CreatedBy}}; layerId:{{.ID}}"
+    lines = docker("history", "--format", template, "--no-trunc", name).lines
+    layers = docker("inspect", image.digest, "-f", "{{.RootFS.Layers}}").out
+
+    assert lines[0].endswith(f"; layerId:{image.digest}")
+    assert all(line.endswith("; layerId:<missing>") for line in lines[1:])
+    assert len(lines) >= len(image.platforms[0].layers)
+    assert layers in [f"[{' '.join(each.diff_ids)}]\n" for each in image.platforms]
+
+
+def test_the_history_of_an_image(docker: Docker, tmp_path: Path) -> None:
+    layout = tmp_path / "layout"
+    image = images.make_image(layout, layers=1)
+    config = images.read_json(layout, image.platforms[0].config.digest)
+    config["history"] = [
+        {"created": "2024-01-01T00:00:00Z", "created_by": "COPY " + "x" * 60, "comment": "made"},
+        {"created_by": "CMD app", "empty_layer": True},
+    ]
+    made = images.put_json(layout, images.OCI_CONFIG, config)
+    manifest = images.read_json(layout, image.digest)
+    manifest["config"] = made.descriptor()
+    images.set_tag(layout, "reg.example/app:1", images.put_json(layout, images.OCI_MANIFEST, manifest))
+    tar = tmp_path / "app.tar"
+    subprocess.run(["tar", "-C", layout, "-cf", tar, "."], check=True)
+    docker("load", "-i", tar)
+
+    heading, last, first = docker("image", "history", "reg.example/app:1").lines
+
+    assert heading.split() == ["IMAGE", "CREATED", "CREATED", "BY", "SIZE", "COMMENT"]
+    assert "CMD app" in last
+    assert last.split()[-1] == "0B"
+    assert first.startswith("<missing>")
+    assert "COPY " + "x" * 39 + "… " in first
+    assert first.endswith("made")
+    assert docker("history", "missing", code=1).err.startswith(
+        "Error response from daemon: No such image: missing:latest"
+    )

@@ -107,6 +107,20 @@ COMMANDS = {
             Flag("tree", refused="it lists by name"),
         ),
     ),
+    "history": Command(
+        "history:history",
+        "[OPTIONS] IMAGE",
+        "Show the history of an image",
+        1,
+        1,
+        (
+            Flag("format", "", "Format output using a template, such as '{{.CreatedBy}}'", "string"),
+            Flag("human", "H", "Print sizes and dates in human readable format (always)"),
+            Flag("no-trunc", "", "Don't truncate output"),
+            _PLATFORM,
+            Flag("quiet", "q", "Only show image IDs"),
+        ),
+    ),
     "info": Command("version:info", "[OPTIONS]", "Display system-wide information", 0, 0, (_FORMAT,)),
     "inspect": Command(
         "inspect:inspect",
@@ -144,7 +158,7 @@ _IMAGE_INSPECT = Command(
     None,
     (_FORMAT, _PLATFORM),
 )
-_VERBS = ("load", "pull", "push", "save", "tag")
+_VERBS = ("history", "load", "pull", "push", "save", "tag")
 IMAGE = {
     **{verb: COMMANDS[verb] for verb in _VERBS},
     "inspect": _IMAGE_INSPECT,
@@ -157,7 +171,7 @@ IMAGE = {
 
 ELSEWHERE = frozenset({
     "attach", "bake", "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "container",
-    "context", "cp", "create", "diff", "events", "exec", "export", "history", "import", "kill", "logs", "manifest",
+    "context", "cp", "create", "diff", "events", "exec", "export", "import", "kill", "logs", "manifest",
     "network", "node", "pause", "plugin", "port", "prune", "ps", "rename", "restart", "rm", "run", "scout",
     "search", "secret", "service", "stack", "start", "stats", "stop", "swarm", "system", "top", "trust", "unpause",
     "update", "volume", "wait",

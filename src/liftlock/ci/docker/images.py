@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from liftlock.ci.docker.contents import host_manifest, known_config, total
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar_name
-from liftlock.ci.docker.progress import size_text
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.store import Image, Store
+from liftlock.ci.docker.texts import since, size_text, table
 from liftlock.errors import CorruptContent, NotFound
 
 __all__ = ["images"]
@@ -39,7 +39,7 @@ def images(run: Run, given: Flags) -> None:
         lines = [row["ID"] for row in rows]
     elif template in ("", "table"):
         shown = [key for key in _COLUMNS if key != "Digest" or "digests" in given.on]
-        lines = _table([[_COLUMNS[key] for key in shown], *([row[key] for key in shown] for row in rows)])
+        lines = table([[_COLUMNS[key] for key in shown], *([row[key] for key in shown] for row in rows)])
     else:
         from liftlock.ci.docker.template import render
 
@@ -61,7 +61,7 @@ def _row(store: Store, image: Image, *, whole: bool) -> Mapping[str, str]:
         "Digest": str(image.digest),
         "ID": str(image.digest) if whole else image.digest.hex[:12],
         # Of an image whose config is not here nobody can tell without asking its registry.
-        "CreatedSince": _since(created),
+        "CreatedSince": since(created),
         "CreatedAt": created or "N/A",
         "Size": size_text(total(manifest) if manifest else 0),
     }
@@ -73,26 +73,3 @@ def _matches(image: Image, wanted: str) -> bool:
         return False
     name = familiar_name(image.reference)
     return fnmatchcase(name, wanted) or fnmatchcase(f"{name}:{image.reference.tag}", wanted)
-
-
-def _since(created: str) -> str:
-    """``3 weeks ago`` (docker/go-units ``HumanDuration``, in its largest unit)."""
-    from datetime import UTC, datetime
-
-    try:
-        then = datetime.fromisoformat(created)
-    except ValueError:
-        return "N/A"
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    hours = (datetime.now(UTC) - then).total_seconds() / 3600
-    for unit, length, least in (("year", 8760, 2), ("month", 720, 2), ("week", 168, 2), ("day", 24, 2), ("hour", 1, 1)):
-        if hours >= length * least:
-            count = int(hours / length)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "Less than an hour ago"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -11,7 +11,7 @@ from liftlock.ci.docker.store import Image, Store
 from liftlock.ci.docker.words import DAEMON, TAG_DIGEST, Said
 from liftlock.oci.reference import Reference
 
-__all__ = ["remove", "tag"]
+__all__ = ["found", "remove", "tag"]
 
 
 def tag(run: Run, given: Flags) -> None:
@@ -21,7 +21,7 @@ def tag(run: Run, given: Flags) -> None:
     if target.digest:
         raise Said(TAG_DIGEST)
     with run.store.used():
-        image = _found(run.store, source)
+        image = found(run.store, source)
         run.store.name_image(full(target), image.digest, image.origin)
 
 
@@ -45,23 +45,24 @@ def remove(run: Run, given: Flags) -> None:
 def _remove(run: Run, text: str, *, force: bool) -> None:
     store = run.store
     with store.used():
-        found = _found(store, text)
-        entries = store.with_digest(found.digest)
-        gone: Sequence[Image] = [found] if found.name else entries
-        if not found.name and len({image.name for image in entries}) > 1 and not force:
+        image = found(store, text)
+        entries = store.with_digest(image.digest)
+        gone: Sequence[Image] = [image] if image.name else entries
+        if not image.name and len({entry.name for entry in entries}) > 1 and not force:
             raise Said(
-                f"{DAEMON}conflict: unable to delete {found.digest.hex[:12]} (must be forced) - "
+                f"{DAEMON}conflict: unable to delete {image.digest.hex[:12]} (must be forced) - "
                 "image is referenced in multiple repositories"
             )
         store.forget(gone)
-    for image in gone:
-        if image.name:
-            run.say(f"Untagged: {familiar(image.reference)}")
+    for entry in gone:
+        if entry.name:
+            run.say(f"Untagged: {familiar(entry.reference)}")
     if len(gone) == len(entries):
-        run.say(f"Deleted: {found.digest}")
+        run.say(f"Deleted: {image.digest}")
 
 
-def _found(store: Store, text: str) -> Image:
+def found(store: Store, text: str) -> Image:
+    """The image that a name or an ID means; raises `Said` when there is none."""
     image = store.find(text)
     if image is None:
         raise Said(f"{DAEMON}No such image: {_shown(text)}", hint=_hint(store))

@@ -8,22 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from liftlock.ci.docker.texts import size_text
 from liftlock.transfer.events import Event, OnEvent
 
-__all__ = ["size_text", "watching"]
+__all__ = ["watching"]
 
 REDRAW = 0.1
 """Seconds between two drawings of the line."""
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-
-
-def size_text(size: float) -> str:
-    """``7.83MB``: three digits, as docker shows sizes (docker/go-units ``HumanSizeWithPrecision``)."""
-    for unit in _UNITS:
-        if size < 1000 or unit == _UNITS[-1]:
-            break
-        size /= 1000
-    return f"{size:.3g}{unit}" if size < 1000 else f"{size:.0f}{unit}"
 
 
 @contextmanager
