@@ -102,7 +102,7 @@ class ObjectStore:
         gone = tags & {image_tag(artifact, image) for artifact in removed for image in artifact.images}
         if not dry_run:
             # Documents first: what is left of an interrupted collection is content that nobody names.
-            self._remove([_key(artifact.id) for artifact in removed])
+            self._remove([_key(each) for each in self.ids() if each in {artifact.id for artifact in removed}])
             self._remove([f"tags/{tag}" for tag in sorted(gone)])
         reach = reachable(self._target, tags - gone)
         unneeded = [
