@@ -48,6 +48,12 @@ def test_what_a_local_run_does_not_imitate_is_told_with_its_line() -> None:
     ]
 
 
+def test_what_is_switched_off_needs_no_imitation() -> None:
+    notes = stage_of(changed("PrivilegedMode: true", "PrivilegedMode: false")).notes
+
+    assert not [note for note in notes if "PrivilegedMode" in note.what]
+
+
 def test_a_stage_may_be_cut_out_of_a_template() -> None:
     stages = f"        - Name: Promote\n          Actions:\n{ACTION}"
     project = TEMPLATE[TEMPLATE.index("  Project:") :]

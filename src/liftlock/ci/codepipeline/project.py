@@ -223,7 +223,7 @@ def _notes(resource: Table, node: Table, environment: Table, values: Values) -> 
     for table in (node, environment):
         for key in (*_ABSENT, *_MACHINE):
             value = values.get(table, key)
-            if value is not None:
+            if value is not None and not (isinstance(value, Text) and value.text == "false"):
                 yield note(value, key)
 
 
