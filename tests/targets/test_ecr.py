@@ -453,10 +453,10 @@ def answer(status: int, code: str, message: str) -> Answer:
             AccessDenied,
             f"liftlock logout {ecr_host()}",
         ),
-        (answer(404, "IMAGE_ARCHIVED", "The image is archived"), NotFound, "update-image-storage-class"),
+        (answer(404, "UNKNOWN", "The image is archived"), NotFound, "update-image-storage-class"),
         (answer(404, "MANIFEST_UNKNOWN", "Requested image is archived"), NotFound, "update-image-storage-class"),
         (answer(400, "TooManyRequestsException", "Rate exceeded"), Throttled, ""),
-        (answer(404, "NAME_UNKNOWN", "The repository with name 'app' does not exist"), NotFound, "create: true"),
+        (answer(404, "NAME_UNKNOWN", "The repository with name 'archived' does not exist"), NotFound, "create: true"),
     ],
     ids=["digest", "ended", "archived", "archived too", "throttled", "no repository"],
 )

@@ -52,7 +52,7 @@ _IMMUTABLE_WORDS = ("immutab", "does not allow updating", "cannot be overwritten
 # Sentences of ECR (google/go-containerregistry#1568; int128/docker-manifest-create-action#63 for children of an index).
 _OTHER_DIGEST = "does not match the image digest"
 _LACKING = ("layers with digests", "images with digests")
-_ARCHIVED = "archived"
+_ARCHIVED = ("is archived", "been archived")
 """An archived image of ECR answers 404 to who pulls it ("Archiving an image in Amazon ECR")."""
 _THROTTLING = frozenset({"TOOMANYREQUESTS", "TOOMANYREQUESTSEXCEPTION", "THROTTLINGEXCEPTION"})
 _IMMUTABLE_HINT = "the tag or repository is immutable or blocked by a policy there: use a new tag, or change the policy"
@@ -148,7 +148,7 @@ def failure(answer: Answer, place: str, action: str) -> LiftlockError:
         return RegistryError(text("it lacks content that the manifest names"), status=status, codes=codes)
     if not _CORRUPT.isdisjoint(codes) or _OTHER_DIGEST in words:
         return CorruptContent(text("the registry received other bytes than announced"))
-    if status == 404 and _ARCHIVED in words:
+    if status == 404 and any(archived in words for archived in _ARCHIVED):
         return NotFound(text("it is archived"), hint=_ARCHIVED_HINT)
     if is_absent(answer):
         return _absent(text, place, action, codes)
