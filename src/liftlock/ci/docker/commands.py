@@ -121,7 +121,7 @@ COMMANDS = {
             Flag("quiet", "q", "Only show image IDs"),
         ),
     ),
-    "info": Command("version:info", "[OPTIONS]", "Display system-wide information", 0, 0, (_FORMAT,)),
+    "info": Command("daemon:info", "[OPTIONS]", "Display system-wide information", 0, 0, (_FORMAT,)),
     "inspect": Command(
         "inspect:inspect",
         "[OPTIONS] NAME|ID [NAME|ID...]",
@@ -133,6 +133,14 @@ COMMANDS = {
             Flag("size", "s", "Display total file sizes if the type is container"),
             Flag("type", "", "Only inspect objects of the given type", "string"),
         ),
+    ),
+    "ps": Command(
+        "daemon:ps",
+        "[OPTIONS]",
+        "List containers (there are none)",
+        0,
+        0,
+        (Flag("all", "a", "Show all containers"), Flag("quiet", "q", "Only display container IDs")),
     ),
     "rmi": Command(
         "local:remove",
@@ -172,7 +180,7 @@ IMAGE = {
 ELSEWHERE = frozenset({
     "attach", "bake", "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "container",
     "context", "cp", "create", "diff", "events", "exec", "export", "import", "kill", "logs", "manifest",
-    "network", "node", "pause", "plugin", "port", "prune", "ps", "rename", "restart", "rm", "run", "scout",
+    "network", "node", "pause", "plugin", "port", "prune", "rename", "restart", "rm", "run", "scout",
     "search", "secret", "service", "stack", "start", "stats", "stop", "swarm", "system", "top", "trust", "unpause",
     "update", "volume", "wait",
 })  # fmt: skip

@@ -7,35 +7,12 @@ from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.words import VERSION
 
-__all__ = ["info", "short_version", "version"]
+__all__ = ["short_version", "version"]
 
 
 def short_version() -> str:
     """One line, in docker's form."""
     return f"Docker version {VERSION}, build liftlock-{__version__}"
-
-
-def info(run: Run, given: Flags) -> None:
-    """What scripts ask before they begin: whether docker answers, and where its images are."""
-    from liftlock.ci.docker.platforms import host
-
-    here = host()
-    found = {
-        "ServerVersion": VERSION,
-        "Images": len(run.store.images()),
-        "OSType": here.os,
-        "Architecture": here.architecture,
-        "DockerRootDir": run.store.path,
-    }
-    template = given.values.get("format")
-    if template is not None:
-        from liftlock.ci.docker.template import render
-
-        run.say(render(template, found))
-        return
-    run.say(f"Client:\n Version:    {VERSION}\n\nServer: liftlock-docker (no daemon)\n Images: {found['Images']}")
-    run.say(f" Server Version: {VERSION}\n OSType: {here.os}\n Architecture: {here.architecture}")
-    run.say(f" Docker Root Dir: {run.store.path}")
 
 
 def version(run: Run, given: Flags) -> None:
