@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from liftlock.transfer.plan import make_plan
 from liftlock.transfer.survey import survey
 from tests.conftest import MakeFront, MakeRegistry, MakeTokenServer
 from tests.support import faults, images
-from tests.support.azure import REGISTRY, TENANT, Acr, Entra
+from tests.support.azure import REGISTRY, TENANT, Acr, Entra, jwt
 from tests.support.certificates import Authority
 
 
@@ -190,6 +193,22 @@ def test_a_stored_login_comes_before_the_cloud(entra: Entra, contoso: Acr, home:
     assert found is not None
     assert found.username == "token1"
     assert not entra.forms
+
+
+@pytest.mark.parametrize(("lives", "who"), [(-1, "the cloud"), (3600, "az acr login")])
+def test_a_login_of_the_cli_counts_until_it_is_over(
+    entra: Entra, contoso: Acr, home: Path, *, lives: int, who: str
+) -> None:
+    kept = jwt({"exp": int(time.time()) + lives})
+    login = {"auth": base64.b64encode(f"{acr.USERNAME}:".encode()).decode(), "identitytoken": kept}
+    (home / ".docker").mkdir()
+    (home / ".docker" / "config.json").write_text(json.dumps({"auths": {REGISTRY: login}}))
+
+    found = Keychain(_env(entra, contoso, home)).find(REGISTRY, "app")
+
+    assert found is not None
+    assert (found.secret.reveal() == kept) == (who == "az acr login")
+    assert len(contoso.exchanges) == (who == "the cloud")
 
 
 def test_the_endpoint_of_a_pipeline_file_is_where_the_exchange_goes(entra: Entra, contoso: Acr, home: Path) -> None:

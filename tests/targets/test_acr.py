@@ -54,7 +54,7 @@ class Cloud(NamedTuple):
     def plan(self, request: CopyRequest, *, lock: bool = False, cancel: Cancel | None = None) -> tuple[Plan, Result]:
         access = RegistryAccess(import_into=RESOURCE, lock=lock)
         with Session(self.env, registries={REGISTRY: access}) as session:
-            plan = make_plan(survey([request], session.targets, Options(), cancel=cancel))
+            plan = make_plan(survey([request], session.targets, Options(lock=True), cancel=cancel))
             return plan, execute(plan, session.targets, state=str(self.state), cancel=cancel)
 
 

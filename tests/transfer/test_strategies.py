@@ -345,9 +345,13 @@ def test_locks_are_planned_for_every_tag_and_leave_a_plan_empty() -> None:
 
     destination.locker = Locker()
 
-    _execute(_plan(world, request), world)
-    plan = _plan(world, request)
+    def promotion() -> Plan:
+        return make_plan(survey([request], world, Options(exact=True, lock=True)))
+
+    _execute(promotion(), world)
+    plan = promotion()
     _execute(plan, world)
+    assert not _plan(world, request).locks, "what is only copied is not locked"
 
     assert locked == [("stable", root)] * 2
     assert plan.empty

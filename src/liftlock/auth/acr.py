@@ -13,10 +13,10 @@ import time
 from collections.abc import Mapping
 
 from liftlock.auth import azure
-from liftlock.auth.expiring import Expiring
+from liftlock.auth.expiring import Expiring, claims
 from liftlock.auth.secret import Credential, Secret
 from liftlock.errors import AccessDenied, ConfigError, RegistryError
-from liftlock.typed import TYPE_CHECKING, Any
+from liftlock.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from liftlock.auth.bearer import Answer
@@ -72,7 +72,7 @@ def _exchanged(registry: str, env: Mapping[str, str]) -> tuple[Credential | None
     if token is None:
         return None, time.time()  # nobody: `azure` remembers for how long
     refresh = _exchange(registry, token, env)
-    end = _claims(refresh).get("exp")
+    end = claims(refresh).get("exp")
     return Credential(USERNAME, Secret(refresh), "identity-token"), float(end or time.time() + _LIFETIME)
 
 
@@ -85,7 +85,7 @@ def _exchange(registry: str, token: Secret, env: Mapping[str, str]) -> str:
     from liftlock.transport.settings import Settings
 
     form = {"grant_type": "access_token", "service": registry, "access_token": token.reveal()}
-    tenant = _claims(token.reveal()).get("tid") or env.get("AZURE_TENANT_ID", "")
+    tenant = claims(token.reveal()).get("tid") or env.get("AZURE_TENANT_ID", "")
     if tenant:
         form["tenant"] = str(tenant)
     transport = Transport(Settings.from_environment(env))
@@ -120,15 +120,3 @@ def _refresh_token(registry: str, url: str, answer: Answer) -> str:
     if not isinstance(token, str) or not token:
         raise RegistryError(f"{registry} answers the exchange of a token with 200, but without one", status=200)
     return token
-
-
-def _claims(token: str) -> Mapping[str, Any]:
-    """What a JWT says, unverified; nothing when it is none."""
-    from base64 import urlsafe_b64decode
-
-    parts = token.split(".")
-    try:
-        claims = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (IndexError, ValueError, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}

@@ -60,8 +60,14 @@ def is_over(stored: Credential, now: float) -> bool:
     """Whether a stored login says of itself that it has ended; ``now`` in seconds since the epoch.
 
     What ``docker login`` keeps of Amazon ECR is good for 12 hours, and then answered with 403. It is base64 of JSON
-    with ``expiration`` (CircleCI-Public/aws-ecr-orb#265). What cannot be read is not over.
+    with ``expiration`` (CircleCI-Public/aws-ecr-orb#265). What ``az acr login`` keeps is a JWT, good for three hours.
+    What cannot be read is not over.
     """
+    if stored.kind == "identity-token":
+        from liftlock.auth.expiring import claims
+
+        end = claims(stored.secret.reveal()).get("exp")
+        return isinstance(end, int) and end <= now
     if stored.username != "AWS":
         return False
     import json

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from threading import Lock
 
 from liftlock.errors import LiftlockError
-from liftlock.typed import NamedTuple, TypeVar, cast
+from liftlock.typed import Any, NamedTuple, TypeVar, cast
 
-__all__ = ["Expiring"]
+__all__ = ["Expiring", "claims"]
 
 T = TypeVar("T")
 
@@ -84,3 +84,16 @@ def _twin(error: LiftlockError) -> LiftlockError:
     twin = type(error).__new__(type(error), *error.args)
     twin.__dict__.update(error.__dict__)
     return twin
+
+
+def claims(token: str) -> Mapping[str, Any]:
+    """What a JWT says, unverified; nothing when it is none."""
+    import json
+    from base64 import urlsafe_b64decode
+
+    parts = token.split(".")
+    try:
+        claims = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

@@ -21,7 +21,7 @@ from liftlock.targets.base import Target, WritableTarget
 from liftlock.transfer.events import Cancel, Event
 from liftlock.transfer.execute import execute
 from liftlock.transfer.journal import Journal, NoJournal
-from liftlock.transfer.model import CopyRequest, Opener, TagMove
+from liftlock.transfer.model import CopyRequest, Opener, Options, TagMove
 from liftlock.transfer.plan import make_plan
 from liftlock.transfer.survey import survey
 
@@ -98,7 +98,7 @@ def _copied(
                 release, promotion.stage, destinations, store=place.store, places=place, images=images, cancel=cancel
             )
             requests = [CopyRequest(each.source, each.reference, each.destination) for each in found]
-        plan = make_plan(survey(requests, images.targets, cancel=cancel))
+        plan = make_plan(survey(requests, images.targets, Options(lock=True), cancel=cancel))
         progress.follow(plan)
         journal: Journal = NoJournal()  # what an attempt that died left in it is for the tags, later
         if tags:

@@ -80,7 +80,7 @@ def make(project: Project, session: Session, release: Release, stage: str, cance
         release=release,
         stage=stage,
         definition=project.pipeline.id,
-        copy=make_plan(survey(requests, session.targets, Options(exact=True), cancel=cancel)),
+        copy=make_plan(survey(requests, session.targets, Options(exact=True, lock=True), cancel=cancel)),
         explanation=explained(project, release, stage),
     )
 

@@ -61,6 +61,8 @@ class Options(NamedTuple):
     """Refuse to move a tag that holds another digest."""
     exact: bool = False
     """Ask the destination about every manifest and blob, so that the plan says exactly what will move."""
+    lock: bool = False
+    """Lock tags and images after that, where the destination's options say so: this is a promotion."""
 
 
 class Attachment(NamedTuple):

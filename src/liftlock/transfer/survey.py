@@ -63,7 +63,7 @@ def survey(
         options=options,
         homes={name: targets.open(name).home for name in sorted(names)},
         importers=frozenset(name for name in destinations if targets.open_writable(name).importer),
-        lockers=frozenset(name for name in destinations if targets.open_writable(name).locker),
+        lockers=frozenset(name for name in destinations if options.lock and targets.open_writable(name).locker),
     )
 
 
