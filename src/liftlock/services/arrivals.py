@@ -1,9 +1,9 @@
 """Events of Amazon ECR, through EventBridge and SQS: a push is a hint to look whether a whole release has come.
 
 What an event says is not believed: the source's references are asked for anew, all of them, and what they hold now is
-published as `liftlock publish` would. So it does not matter that events are delivered twice, late or out of order; that
-one may be lost is what a schedule is for. A message is deleted once it was handled: who dies before leaves it to be
-delivered again.
+published as `liftlock artifact publish` would. So it does not matter that events are delivered twice, late or out of
+order; that one may be lost is what a schedule is for. A message is deleted once it was handled: who dies before leaves
+it to be delivered again.
 """
 
 from __future__ import annotations
