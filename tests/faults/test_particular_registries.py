@@ -14,7 +14,7 @@ from liftlock.services.session import Session
 from liftlock.transfer.model import Options
 from tests.conftest import MakeFront, MakeRegistry, MakeTokenServer
 from tests.faults.conftest import MakeCopying
-from tests.faults.world import FALLBACK, TAG, TAGS, UPLOAD
+from tests.faults.world import FALLBACK, TAG, UPLOAD
 from tests.support import faults, images, remote
 from tests.support.front import Exchange
 
@@ -124,8 +124,8 @@ GITLAB = ("Gitlab-Container-Registry-Version", "v4.20.0-gitlab")
 @pytest.mark.parametrize(
     ("mark", "kind"),
     [
-        pytest.param(ARTIFACTORY, "single", marks=SLOW),
-        (ARTIFACTORY, "index"),
+        (ARTIFACTORY, "single"),
+        pytest.param(ARTIFACTORY, "index", marks=SLOW),
         (GITLAB, "single"),
         pytest.param(GITLAB, "index", marks=SLOW),
     ],
@@ -142,6 +142,7 @@ def test_what_is_absent_is_denied(make_copying: MakeCopying, mark: tuple[str, st
         answer = exchange.forward()
         if answer.status == 404:
             denied += 1
+            answer.read(1 << 16)
             body = json.dumps({"errors": [{"code": "DENIED", "message": "requested access is denied"}]}).encode()
             exchange.reply(403, body, {"Content-Type": "application/json", mark[0]: mark[1]})
             return
@@ -186,18 +187,6 @@ def test_a_tag_that_may_not_be_replaced_without_the_right_to_delete(make_copying
     error = copying.fails(AccessDenied, "destination")
     assert "Not enough permissions to overwrite" in str(error)
     assert error.hint.startswith("replacing a tag may need the right to delete as well; ")
-
-
-def test_a_list_of_referrers_that_is_denied_is_not_begun_anew(make_copying: MakeCopying) -> None:
-    """Only a list of tags without it shows that a fallback tag is not there: else what it lists would be lost."""
-    copying = make_copying("index")
-    copying.destination.rule("GET", FALLBACK, faults.error(403, "DENIED"), times=None)
-    copying.destination.rule("GET", TAGS, faults.error(403, "DENIED"), times=None)
-
-    error = copying.fails(AccessDenied, "destination", again=False)
-    assert "cannot read manifest sha256-" in str(error)
-    assert copying.destination.count("PUT", FALLBACK) == 0
-    copying.succeeds_again()
 
 
 # --- GHCR -------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from liftlock.errors import Conflict, CorruptContent, RegistryError
+from liftlock.errors import AccessDenied, Conflict, CorruptContent, RegistryError
 from liftlock.oci import media_types as mt
 from liftlock.oci.distribution import fallback_tag
 from liftlock.oci.manifest import Descriptor, Manifest
@@ -179,6 +179,45 @@ def test_a_fallback_tag_that_is_used_for_something_else_is_left_alone(
     with pytest.raises(Conflict, match="should be the index of referrers"):
         target.put_manifest(referrer)
     assert remote.digest_of(registry, repo, tag) == other.digest
+
+
+def denied_where_absent(exchange: Exchange) -> None:
+    """As Artifactory's virtual repositories do (google/go-containerregistry#1691)."""
+    answer = exchange.forward()
+    if answer.status == 404:
+        answer.read(1 << 16)
+        faults.error(403, "DENIED")(exchange)
+    else:
+        exchange.relay(answer)
+
+
+def test_a_fallback_tag_that_is_denied_and_on_no_list_is_absent(
+    front: Front, target: RegistryTarget, subject: Manifest
+) -> None:
+    one, two = some_referrers(subject, 2)
+    front.rule("GET", "/manifests/sha256-", denied_where_absent, times=None)
+
+    target.put_manifest(one)
+    target.put_manifest(two)
+
+    assert {entry.digest for entry in target.referrers(subject.digest)} == {one.digest, two.digest}
+    assert front.count("GET", "/tags/list") == 1
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["on the list", "no list"])
+def test_a_fallback_tag_that_is_denied_and_may_be_there_is_not_written(
+    front: Front, registry: Registry, repo: str, target: RegistryTarget, *, subject: Manifest, listed: bool
+) -> None:
+    one, two = some_referrers(subject, 2)
+    target.put_manifest(one)
+    before = remote.digest_of(registry, repo, fallback_tag(subject.digest))
+    front.rule("GET", "/manifests/sha256-", faults.error(403, "DENIED"), times=None)
+    if not listed:
+        front.rule("GET", "/tags/list", faults.error(403, "DENIED"), times=None)
+
+    with pytest.raises(AccessDenied, match="cannot read manifest sha256-"):
+        target.put_manifest(two)
+    assert remote.digest_of(registry, repo, fallback_tag(subject.digest)) == before
 
 
 def test_an_update_that_another_writer_overwrote_is_repeated(
