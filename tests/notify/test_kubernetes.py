@@ -176,6 +176,7 @@ def test_somebody_who_was_faster_is_not_overwritten(
         (Reply(503), LiftlockError, True, ""),
         (Reply(200, b"<html>"), LiftlockError, True, ""),
         (Reply(200, b'{"kind": "Status"}'), LiftlockError, True, ""),
+        (Reply(200, b'{"kind": "Deployment", "spec": {"template": {"spec": []}}}'), LiftlockError, True, ""),
     ],
     ids=str,
 )

@@ -32,7 +32,7 @@ from liftlock.notify.containers import (
 )
 from liftlock.notify.json_api import Api, parsed
 from liftlock.notify.kubeconfig import Cluster, read
-from liftlock.notify.kubernetes_rollout import progress
+from liftlock.notify.kubernetes_rollout import KINDS, progress
 from liftlock.notify.options import Timeout
 from liftlock.pipeline.kinds import Options, SecretReference
 from liftlock.release.durations import seconds
@@ -160,10 +160,11 @@ def _set(api: Api, path: str, images: Mapping[str, str], message: Message, shown
 def _workload(api: Api, path: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = api.get(path)
     try:
-        template = found["spec"]["template"]["spec"]
-        if found["metadata"]["resourceVersion"] and all(each["name"] for each in template["containers"]):
+        pod = found["spec"]["template"]["spec"]
+        names = [each["name"] for key in PLACES for each in pod.get(key) or []]
+        if names and found["metadata"]["resourceVersion"] and found["kind"] in KINDS:
             return found
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         pass
     raise TransportError("the cluster answers with something else than a workload")
 
@@ -198,7 +199,7 @@ def _wait(api: Api, path: str, shown: str, longest: float) -> None:
     deadline = time.monotonic() + longest
     pause = _FIRST_LOOK
     while True:
-        now = progress(api.get(path))
+        now = progress(_workload(api, path))
         if now.done:
             return
         if now.failed:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Progress", "progress"]
+__all__ = ["KINDS", "Progress", "progress"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ def progress(workload: Mapping[str, Any]) -> Progress:
     status = workload.get("status") or {}
     if int(status.get("observedGeneration") or 0) < int(workload["metadata"].get("generation") or 0):
         return Progress(said="the cluster has not looked at it yet")
-    return _KINDS[workload["kind"]](workload.get("spec") or {}, status)
+    return KINDS[workload["kind"]](workload.get("spec") or {}, status)
 
 
 def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Progress:
@@ -71,7 +71,8 @@ def _daemon_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Progress:
     return Progress(done=available >= wanted, said=f"{available} of {wanted} updated pods are available")
 
 
-_KINDS = {"Deployment": _deployment, "StatefulSet": _stateful_set, "DaemonSet": _daemon_set}
+KINDS = {"Deployment": _deployment, "StatefulSet": _stateful_set, "DaemonSet": _daemon_set}
+"""The kinds of workloads that roll out, and how far one of each is."""
 
 
 def _replicas(spec: Mapping[str, Any]) -> int:
