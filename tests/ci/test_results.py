@@ -103,7 +103,7 @@ def test_a_success_is_told_in_both_forms(
     summary = (job.folder / "summary.md").read_text()
     assert summary.startswith("# Ours\n\n### shop 967 → test: succeeded\n")
     assert f"- Run <{GITLAB['CI_PIPELINE_URL']}>\n" in summary
-    assert f"| web | `{images['web'].digest}` | `{registry.host}/{repo}/test-web:2.0` |\n" in summary
+    assert f"| web | `{images['web'].digest}` | `{registry.host}/{repo}/test-web:2.0` | mount |\n" in summary
     assert "- Blobs: 0 copied, 6 mounted, 0 present; 0 bytes sent\n" in summary
 
 

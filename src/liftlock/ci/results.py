@@ -132,10 +132,15 @@ def _condition(condition: Condition) -> list[str]:
 def _images(result: Result) -> list[str]:
     if result.promoted:
         rows = [
-            [_text(each.image), _code(each.digest), "<br>".join(_code(reference) for reference in each.references)]
+            [
+                _text(each.image),
+                _code(each.digest),
+                "<br>".join(_code(reference) for reference in each.references),
+                result.promoted.strategy(each),
+            ]
             for each in result.promoted.destinations
         ]
-        return _table(["image", "digest", "tags"], rows)
+        return _table(["image", "digest", "tags", "how"], rows)
     if result.release:
         return _table(["image", "digest"], [[_text(n), _code(d)] for n, d in result.release.artifact.digests.items()])
     return []

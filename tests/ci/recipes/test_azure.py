@@ -146,6 +146,7 @@ def test_a_build_travels_through_stages_that_share_nothing(
     assert PASSWORD not in machines.said
 
 
+@pytest.mark.slow
 def test_what_a_registry_holds_is_promoted_and_pinned_once(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

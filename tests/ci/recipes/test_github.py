@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -119,6 +121,7 @@ def test_a_build_travels_through_jobs_that_share_nothing(
     assert PASSWORD not in machines.said
 
 
+@pytest.mark.slow
 def test_what_a_registry_holds_is_promoted(machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = Runner(machines, recipe(tmp_path / "recipe", SOURCE, monkeypatch), SOURCE, var_tag="2.0")
     made = machines.stages("2.0")
@@ -185,14 +188,17 @@ def test_the_action_promotes_and_hands_on(machines: Machines) -> None:
 
 
 def act(machines: Machines, pipeline: str, **given: str) -> dict[str, str]:
-    """The action's outputs; logging in is the caller's own step."""
+    """The action's outputs; logging in is the caller's own step, and was done."""
     action: Any = written(ROOT, "action/action.yml")
     room = machines.room(pipeline)
     inputs = {name: each.get("default", "") for name, each in action["inputs"].items()} | given
     context = {f"inputs.{name}": value for name, value in inputs.items()} | {"github.action_path": str(ROOT / "action")}
     env = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": RUN, "RUNNER_TEMP": str(room.temp)}
-    for host in ("dev.example", "prod.example"):
-        room.bash(f"printf %s '{PASSWORD}' | liftlock login {host} --username {USER} --password-stdin", env)
+    secret = {"auth": b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
+    (room.home / ".docker").mkdir()
+    (room.home / ".docker" / "config.json").write_text(
+        json.dumps({"auths": {host: secret for host in ("dev.example", "prod.example")}})
+    )
     for step in action["runs"]["steps"]:
         if "uses" in step:
             assert step["uses"] == "actions/setup-python@v5"

@@ -139,6 +139,8 @@ def test_a_pipeline_file_below_the_folder_is_named_in_every_command(folder: Path
     assert text.count("liftlock artifact publish --file 'ci/my pipeline.yaml'") == 2
     with pytest.raises(UsageError, match="is not in the current folder"):
         make("github", "../liftlock.yaml", ".")
+    with pytest.raises(UsageError, match="cannot be written into a recipe"):
+        make("github", 'ci/"$(id)".yaml', ".")
     with pytest.raises(NotFound):
         make("github", "nowhere.yaml", ".")
 

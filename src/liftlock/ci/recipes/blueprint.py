@@ -119,10 +119,15 @@ def cloud_of(host: str) -> str:
 def read_blueprint(file: str = DEFAULT_FILE, *, approvals: str) -> Blueprint:
     """Read a pipeline file; ``approvals`` is a hint: how the CI system itself asks people.
 
-    Raises `NotFound`, `ConfigError` for what is wrong with it, and for what jobs that share nothing cannot know.
+    Raises `NotFound`, `UsageError` for a file that a recipe cannot name, `ConfigError` for what is wrong with it, and
+    for what jobs that share nothing cannot know.
     """
     if Path(file).is_absolute() or Path(file).parts[:1] == ("..",):
         raise UsageError(f"{file} is not in the current folder", hint="run it where the repository begins")
+    if not re.fullmatch(r"[\w./ -]+", file):
+        raise UsageError(
+            f"{file!r} cannot be written into a recipe", hint="name it with letters, digits, '.', '_', '-'"
+        )
     pipeline = read(file, GATES, NOTIFIERS)
     document = parse(Path(file).read_bytes(), file)
     found = [document.error(*each) for each in misfits(pipeline, document.lines, approvals)]

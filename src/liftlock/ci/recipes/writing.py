@@ -13,8 +13,7 @@ from liftlock.errors import Conflict, LiftlockError
 
 __all__ = ["fill", "listed", "write"]
 
-_PLACE = re.compile(r"<<([a-z_]+)>>")
-_BLOCK = re.compile(r"^([ #]*)<<([a-z_]+)>>\n", re.MULTILINE)
+_PLACE = re.compile(r"^(?P<before>[ #]*)<<(?P<block>[a-z_]+)>>\n|<<(?P<word>[a-z_]+)>>", re.MULTILINE)
 
 
 def fill(name: str, /, **values: str) -> str:
@@ -22,11 +21,13 @@ def fill(name: str, /, **values: str) -> str:
     indentation, and an empty one takes the line away."""
     text = files("liftlock.ci.recipes").joinpath("templates", name).read_text("utf-8")
 
-    def block(match: re.Match[str]) -> str:
-        value = values[match[2]].rstrip("\n")
-        return indent(value, match[1], lambda line: bool(line.strip())) + "\n" if value else ""
+    def filled(match: re.Match[str]) -> str:
+        if match["word"]:
+            return values[match["word"]]
+        value = values[match["block"]].rstrip("\n")
+        return indent(value, match["before"], lambda line: bool(line.strip())) + "\n" if value else ""
 
-    return _PLACE.sub(lambda match: values[match[1]], _BLOCK.sub(block, text))
+    return _PLACE.sub(filled, text)
 
 
 def listed(items: Sequence[str]) -> str:
