@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 
+from liftlock.ci.docker import words
 from liftlock.ci.docker.contents import config, host_manifest, total
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar, familiar_name, named
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.store import Image
 from liftlock.ci.docker.template import fields, render
-from liftlock.ci.docker.words import DAEMON, Said
+from liftlock.ci.docker.words import Said
 from liftlock.typed import Any
 
 __all__ = ["inspect", "inspect_image"]
@@ -27,13 +28,15 @@ def inspect(run: Run, given: Flags) -> None:
     """Describe images; nothing else is here."""
     kind = given.values.get("type", "")
     if kind not in ("", "image"):
-        raise Said(f"Error: No such {kind}: {given.arguments[0]}", hint="liftlock-docker has images only")
-    _inspect(run, given, "Error: No such object: {text}")
+        raise Said(
+            words.NO_SUCH_OBJECT.format(kind=kind, text=given.arguments[0]), hint="liftlock-docker has images only"
+        )
+    _inspect(run, given, words.NO_SUCH_OBJECT)
 
 
 def inspect_image(run: Run, given: Flags) -> None:
     """Describe images."""
-    _inspect(run, given, f"{DAEMON}No such image: {{name}}")
+    _inspect(run, given, words.NO_SUCH_IMAGE)
 
 
 def _inspect(run: Run, given: Flags, missing: str) -> None:
@@ -44,7 +47,7 @@ def _inspect(run: Run, given: Flags, missing: str) -> None:
         image = run.store.find(text)
         if image is None:
             name = text if text.startswith("sha256:") else familiar(named(text))
-            absent.append(missing.format(text=text, name=name))
+            absent.append(missing.format(kind="object", text=text, name=name))
         else:
             described.append(_describe(run, image, configured=configured))
     if "format" not in given.values:

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from liftlock.ci.docker import words
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar, full
 from liftlock.ci.docker.run import Run
-from liftlock.ci.docker.words import LOADED, LOADED_ID, Said
+from liftlock.ci.docker.words import Said
 from liftlock.errors import CorruptContent, UsageError
 from liftlock.oci.digest import Digest
 from liftlock.oci.reference import Reference
@@ -64,9 +65,9 @@ def _file(run: Run, path: str) -> Iterator[str]:
     import tempfile
 
     if not path and sys.stdin.isatty():
-        raise Said("requested load from stdin, but stdin is empty")
+        raise Said(words.LOAD_NOTHING)
     if path and not os.path.exists(path):
-        raise Said(f"open {path}: no such file or directory")
+        raise Said(words.NO_FILE.format(path=path))
     # A colon ends the path in the name of an archive.
     if path and ":" not in os.path.abspath(path) and os.path.isfile(path):
         yield os.path.abspath(path)
@@ -121,7 +122,7 @@ def _name(run: Run, image: _Found) -> None:
         except UsageError as error:
             raise CorruptContent(f"the archive names an image {text!r}: {error.message}") from None
         run.store.name_image(full(reference), image.digest)
-        run.say(LOADED.format(name=familiar(reference._replace(tag=reference.tag or "latest"))))
+        run.say(words.LOADED.format(name=familiar(reference._replace(tag=reference.tag or "latest"))))
     if not image.names:
         run.store.name_image("", image.digest)
-        run.say(LOADED_ID.format(digest=image.digest))
+        run.say(words.LOADED_ID.format(digest=image.digest))

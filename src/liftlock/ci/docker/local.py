@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from liftlock.ci.docker import words
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar, full, named
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.store import Image, Store
-from liftlock.ci.docker.words import DAEMON, TAG_DIGEST, Said
+from liftlock.ci.docker.words import Said
 from liftlock.oci.reference import Reference
 
 __all__ = ["found", "remove", "tag"]
@@ -17,9 +18,9 @@ __all__ = ["found", "remove", "tag"]
 def tag(run: Run, given: Flags) -> None:
     """Give an image a further name."""
     source, text = given.arguments
-    target = named(text, before=f'Error parsing reference: "{text}" is not a valid repository/tag: ')
+    target = named(text, before=words.BAD_TAG.format(text=text))
     if target.digest:
-        raise Said(TAG_DIGEST)
+        raise Said(words.TAG_DIGEST)
     with run.store.used():
         image = found(run.store, source)
         run.store.name_image(full(target), image.digest, image.origin)
@@ -32,7 +33,7 @@ def remove(run: Run, given: Flags) -> None:
         try:
             _remove(run, text, force="force" in given.on)
         except Said as error:
-            if "force" not in given.on and not error.message.startswith(f"{DAEMON}No such image"):
+            if "force" not in given.on and not error.message.startswith(words.NO_SUCH_IMAGE.format(name="")):
                 raise
             missing.append(error.message)
     run.store.sweep()
@@ -49,10 +50,7 @@ def _remove(run: Run, text: str, *, force: bool) -> None:
         entries = store.with_digest(image.digest)
         gone: Sequence[Image] = [image] if image.name else entries
         if not image.name and len({entry.name for entry in entries}) > 1 and not force:
-            raise Said(
-                f"{DAEMON}conflict: unable to delete {image.digest.hex[:12]} (must be forced) - "
-                "image is referenced in multiple repositories"
-            )
+            raise Said(words.MANY_NAMES.format(id=image.digest.hex[:12]))
         store.forget(gone)
     for entry in gone:
         if entry.name:
@@ -65,7 +63,7 @@ def found(store: Store, text: str) -> Image:
     """The image that a name or an ID means; raises `Said` when there is none."""
     image = store.find(text)
     if image is None:
-        raise Said(f"{DAEMON}No such image: {_shown(text)}", hint=_hint(store))
+        raise Said(words.NO_SUCH_IMAGE.format(name=_shown(text)), hint=_hint(store))
     return image
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
+from liftlock.ci.docker import words
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.run import Run
-from liftlock.ci.docker.words import DAEMON, LOGGED_IN, LOGGED_OUT, PASSWORD_IN_FLAG, STORED_PLAIN, Said
+from liftlock.ci.docker.words import Said
 from liftlock.errors import AccessDenied
 from liftlock.oci.reference import DOCKER_HUB
 
 __all__ = ["login", "logout"]
-
-_NO_TERMINAL = "Error: Cannot perform an interactive login from a non TTY device"
 
 
 def login(run: Run, given: Flags) -> None:
@@ -25,16 +24,16 @@ def login(run: Run, given: Flags) -> None:
     password = _password(run, given)
     username = given.values.get("username")
     if username is None:
-        raise Said(_NO_TERMINAL, hint="name the user with -u, and pipe the password into --password-stdin")
+        raise Said(words.NO_TERMINAL, hint="name the user with -u, and pipe the password into --password-stdin")
     if not username:
-        raise Said("username is empty")
+        raise Said(words.NO_USERNAME)
     with run.session() as session:
         try:
             stored = try_and_store(registry, username, Secret(password), transport=session.transport, env=run.env)
         except AccessDenied as error:
             url = f"{session.transport.base_url(registry)}/v2/"
             raise Said(
-                f"{DAEMON}login attempt to {url} failed with status: 401 Unauthorized",
+                words.LOGIN_FAILED.format(url=url),
                 detail=error.message,
                 hint=error.hint,
             ) from None
@@ -42,8 +41,8 @@ def login(run: Run, given: Flags) -> None:
         if stored.place not in warning:
             run.warn(f"WARNING! {warning}")
     if os.sep in stored.place:
-        run.warn(STORED_PLAIN.format(path=stored.place))
-    run.say(LOGGED_IN)
+        run.warn(words.STORED_PLAIN.format(path=stored.place))
+    run.say(words.LOGGED_IN)
 
 
 def logout(run: Run, given: Flags) -> None:
@@ -52,7 +51,7 @@ def logout(run: Run, given: Flags) -> None:
     from liftlock.auth.login import logout as forget
 
     registry = _registry(given)
-    run.say(LOGGED_OUT.format(server=server_name(registry)))
+    run.say(words.LOGGED_OUT.format(server=server_name(registry)))
     for place in forget(registry, env=run.env).remaining:
         run.warn(f"WARNING! {place} still has credentials for {registry}")
 
@@ -68,16 +67,16 @@ def _password(run: Run, given: Flags) -> str:
     password = given.values.get("password")
     if password is not None:
         if "password-stdin" in given.on:
-            raise Said("conflicting options: cannot specify both --password and --password-stdin")
-        run.warn(PASSWORD_IN_FLAG)
+            raise Said(words.TWO_PASSWORDS)
+        run.warn(words.PASSWORD_IN_FLAG)
     elif "password-stdin" in given.on:
         if "username" not in given.values:
-            raise Said("the --password-stdin option requires --username to be set")
+            raise Said(words.PASSWORD_OF_WHOM)
         password = sys.stdin.buffer.read().decode(errors="replace").removesuffix("\n").removesuffix("\r")
     elif sys.stdin.isatty() and given.values.get("username"):
         import getpass
 
         password = getpass.getpass("Password: ")
     if not password:
-        raise Said(_NO_TERMINAL, hint="the password is empty, or nobody is here to type it: use --password-stdin")
+        raise Said(words.NO_TERMINAL, hint="the password is empty, or nobody is here to type it: use --password-stdin")
     return password

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from liftlock.ci.docker.commands import COMMANDS, ELSEWHERE, GLOBAL, IMAGE, Command, usage
 from liftlock.ci.docker.flags import Flags, parse
 from liftlock.ci.docker.run import Run
-from liftlock.ci.docker.words import DAEMON, NO_DAEMON_NEEDED, Said
+from liftlock.ci.docker.words import DAEMON, NO_DAEMON_NEEDED, NOT_ITS_JOB, Said
 from liftlock.errors import LiftlockError
 from liftlock.typed import NoReturn
 
@@ -146,7 +146,7 @@ def _unknown(path: str, name: str) -> Said:
         return Said(f"docker: unknown command: {path}\n\nRun '{parent} --help' for more information")
     # docker run alone ends with 125 when it is not the container that failed.
     return Said(
-        f"docker: '{path}' is not the job of liftlock-docker",
+        NOT_ITS_JOB.format(path=path),
         hint=NO_DAEMON_NEEDED,
         status=125 if path == "docker run" else 1,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from liftlock.ci.docker import words
 from liftlock.ci.docker.words import Said
 from liftlock.errors import UsageError
 from liftlock.oci.reference import DOCKER_HUB, Reference
@@ -14,10 +15,8 @@ def named(text: str, *, before: str = "") -> Reference:
     try:
         return Reference.parse(text)
     except UsageError as error:
-        said = f"{before}invalid reference format"
-        if text != text.lower():
-            said += f": repository name ({_path(text)}) must be lowercase"
-        raise Said(said, hint=error.hint) from None
+        said = words.BAD_REFERENCE if text == text.lower() else words.BAD_REFERENCE_CASE.format(path=_path(text))
+        raise Said(before + said, hint=error.hint) from None
 
 
 def familiar_name(reference: Reference) -> str:

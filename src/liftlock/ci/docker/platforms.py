@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from liftlock.ci.docker.words import DAEMON, Said
+from liftlock.ci.docker import words
+from liftlock.ci.docker.words import Said
 from liftlock.oci.manifest import Descriptor, Manifest, Platform
 
 __all__ = ["choose", "host", "matches", "of_host", "parse"]
@@ -27,7 +28,7 @@ def parse(text: str) -> Platform:
     """Read ``os[/arch[/variant]]`` or an architecture alone; raises `Said`."""
     parts = text.lower().split("/")
     if not all(parts) or len(parts) > 3:
-        raise Said(f'{DAEMON}"{text}" is an invalid OS component of "{text}": OSAndVersion specifier is malformed')
+        raise Said(words.BAD_PLATFORM.format(text=text))
     if len(parts) == 1:
         here = host()
         parts = [parts[0], here.architecture] if parts[0] in _SYSTEMS else ["linux", parts[0]]
@@ -41,8 +42,7 @@ def choose(index: Manifest, wanted: Platform) -> Descriptor:
             return child
     offered = sorted({str(child.platform) for child in index.manifests if child.platform})
     raise Said(
-        f"{DAEMON}no matching manifest for {wanted} in the manifest list entries: "
-        "no match for platform in manifest: not found",
+        words.NO_PLATFORM.format(platform=wanted),
         hint=f"it has {', '.join(name for name in offered if 'unknown' not in name) or 'no platforms'}",
     )
 

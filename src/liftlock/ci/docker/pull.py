@@ -9,22 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from liftlock.ci.docker import words
 from liftlock.ci.docker.contents import has_credentials
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar, familiar_name, full, named
 from liftlock.ci.docker.platforms import choose, matches, parse
 from liftlock.ci.docker.run import Run
-from liftlock.ci.docker.words import (
-    ALL_TAGS_AND_TAG,
-    DAEMON,
-    DEFAULT_TAG,
-    IS_CURRENT,
-    IS_NEWER,
-    PULLED,
-    PULLING,
-    Said,
-    denied,
-)
+from liftlock.ci.docker.words import Said, denied
 from liftlock.errors import AccessDenied, NotFound
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import Manifest, Platform
@@ -43,9 +34,9 @@ def pull(run: Run, given: Flags) -> None:
     reference = named(given.arguments[0])
     every, quiet = "all-tags" in given.on, "quiet" in given.on
     if every and (reference.tag or reference.digest):
-        raise Said(ALL_TAGS_AND_TAG)
+        raise Said(words.ALL_TAGS_AND_TAG)
     if not quiet and not every and not reference.tag and not reference.digest:
-        run.say(DEFAULT_TAG)
+        run.say(words.DEFAULT_TAG)
     text = given.values.get("platform", run.env.get("DOCKER_DEFAULT_PLATFORM", ""))
     platform = parse(text) if text else None
     eager = "eager" in given.on or run.env.get("LIFTLOCK_DOCKER_EAGER", "") not in ("", "0")
@@ -54,7 +45,7 @@ def pull(run: Run, given: Flags) -> None:
         newer = [each for each in (pulled.tags() if every else [reference]) if pulled.one(each)]
     shown, whole = (familiar_name, str) if every else (familiar, _written)
     if not quiet:
-        run.say((IS_NEWER if newer else IS_CURRENT).format(name=shown(reference)))
+        run.say((words.IS_NEWER if newer else words.IS_CURRENT).format(name=shown(reference)))
     run.say(whole(reference))
 
 
@@ -84,7 +75,7 @@ class _Pull:
             raise self._denied(error) from None
         if not tags:
             name = familiar_name(self.reference)
-            raise Said(f"{DAEMON}repository {name} not found: name unknown: repository name not known to registry")
+            raise Said(words.NO_REPOSITORY.format(name=name))
         return [self.reference._replace(tag=tag) for tag in tags]
 
     def one(self, reference: Reference) -> bool:
@@ -95,7 +86,7 @@ class _Pull:
                 raise self._unknown(reference)
             digest = found.digest if self.platform is None else self._of_platform(found.digest, self.platform)
             if not self.quiet:
-                self.run.say(PULLING.format(selector=reference.selector, path=reference.repository))
+                self.run.say(words.PULLING.format(selector=reference.selector, path=reference.repository))
             self._bring(digest)
         except NotFound as error:
             raise self._unknown(reference, error.message) from None
@@ -103,7 +94,7 @@ class _Pull:
             raise self._denied(error) from None
         newer = self.store.name_image(full(reference), digest, reference.name)
         if not self.quiet:
-            self.run.say(PULLED.format(digest=digest))
+            self.run.say(words.PULLED.format(digest=digest))
         return newer
 
     def _bring(self, digest: Digest) -> None:
@@ -128,22 +119,18 @@ class _Pull:
             return choose(manifest, wanted).digest
         actual = _platform(self.origin, manifest)
         if actual is not None and not matches(actual, wanted):
-            raise Said(
-                f"{DAEMON}image with reference {familiar(self.reference)} was found but does not provide the specified "
-                f"platform ({wanted}): it is for {actual}"
-            )
+            said = words.OTHER_PLATFORM.format(name=familiar(self.reference), platform=wanted)
+            raise Said(said, detail=f"it is for {actual}")
         return digest
 
     def _unknown(self, reference: Reference, detail: str = "") -> Said:
-        said = f"manifest for {familiar(reference)} not found: manifest unknown: manifest unknown"
-        return Said(f"{DAEMON}{said}", detail=detail)
+        return Said(words.NO_MANIFEST.format(name=familiar(reference)), detail=detail)
 
     def _denied(self, error: AccessDenied) -> Said:
         said = denied(error, known=has_credentials(self.session, self.reference.name))
-        if said.startswith("denied"):
-            name = familiar_name(self.reference)
-            said = f"pull access denied for {name}, repository does not exist or may require 'docker login': {said}"
-        return Said(f"{DAEMON}{said}", detail=error.message, hint=error.hint)
+        if said == words.DENIED:
+            said = words.PULL_DENIED.format(name=familiar_name(self.reference)) + said
+        return Said(f"{words.DAEMON}{said}", detail=error.message, hint=error.hint)
 
 
 def _is_attached(tag: str) -> bool:

@@ -8,20 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from liftlock.ci.docker import words
 from liftlock.ci.docker.contents import gone, has_credentials, is_about
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar, familiar_name, named
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.store import Image, Store
-from liftlock.ci.docker.words import (
-    ALL_TAGS_AND_TAG,
-    BLOBS_PUSHED,
-    DEFAULT_TAG,
-    DIGEST_PUSHED,
-    PUSHING,
-    Said,
-    denied,
-)
+from liftlock.ci.docker.words import Said, denied
 from liftlock.errors import AccessDenied, LiftlockError, NotFound
 from liftlock.oci.digest import Digest
 from liftlock.oci.reference import Reference
@@ -38,15 +31,15 @@ def push(run: Run, given: Flags) -> None:
     reference = named(given.arguments[0])
     every, quiet = "all-tags" in given.on, "quiet" in given.on
     if every and (reference.tag or reference.digest):
-        raise Said(ALL_TAGS_AND_TAG)
+        raise Said(words.ALL_TAGS_AND_TAG)
     if reference.digest:
-        raise Said("cannot push a digest reference")
+        raise Said(words.PUSH_DIGEST)
     if not every and not reference.tag:
         reference = reference._replace(tag="latest")
         if not quiet:
-            run.say(DEFAULT_TAG)
+            run.say(words.DEFAULT_TAG)
     if not quiet:
-        run.say(PUSHING.format(name=reference.name))
+        run.say(words.PUSHING.format(name=reference.name))
     images = _chosen(run.store, reference, every=every)
     try:
         with run.session() as session, run.store.used():
@@ -58,7 +51,7 @@ def push(run: Run, given: Flags) -> None:
     for image in images:
         if not quiet:
             tag = image.reference.tag
-            run.say(DIGEST_PUSHED.format(tag=tag, digest=image.digest, size=image.descriptor.size))
+            run.say(words.DIGEST_PUSHED.format(tag=tag, digest=image.digest, size=image.descriptor.size))
     if quiet:
         run.say(str(reference))
 
@@ -67,12 +60,12 @@ def _chosen(store: Store, reference: Reference, *, every: bool) -> Sequence[Imag
     images = store.of_repository(reference.name)
     if not images:
         raise Said(
-            f"An image does not exist locally with the tag: {familiar_name(reference)}",
+            words.NOT_HERE.format(name=familiar_name(reference)),
             hint=f"docker tag gives an image of this store ({store.path}) that name",
         )
     chosen = [image for image in images if every or image.reference.tag == reference.tag]
     if not chosen:
-        raise Said(f"tag does not exist: {familiar(reference)}")
+        raise Said(words.NO_TAG.format(name=familiar(reference)))
     return chosen
 
 
@@ -135,5 +128,5 @@ def _tell(run: Run, event: Event, sources: Mapping[Digest, Sequence[str]]) -> No
     """A line for each blob, as docker has one for each layer."""
     if event.kind == "blob":
         holders = dict.fromkeys(places[0].partition("/")[2] for places in sources.values())
-        how = BLOBS_PUSHED[event.detail].format(path=" or ".join(holders))
+        how = words.BLOBS_PUSHED[event.detail].format(path=" or ".join(holders))
         run.say(f"{event.subject.partition(':')[2][:12]}: {how}")

@@ -6,12 +6,13 @@ import os
 import stat
 import sys
 
+from liftlock.ci.docker import words
 from liftlock.ci.docker.contents import gone, is_about
 from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.saved import SavedTar, ticket
 from liftlock.ci.docker.store import Image
-from liftlock.ci.docker.words import DAEMON, Said
+from liftlock.ci.docker.words import Said
 from liftlock.errors import NotFound
 from liftlock.transfer.model import CopyRequest, Options
 
@@ -38,7 +39,7 @@ def save(run: Run, given: Flags) -> None:
 
 def _to_stdout(run: Run, given: Flags) -> None:
     if sys.stdout.isatty():
-        raise Said("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+        raise Said(words.SAVE_TO_TERMINAL)
     import shutil
     import tempfile
 
@@ -74,7 +75,7 @@ def _write(run: Run, given: Flags, path: str) -> None:
 def _found(run: Run, text: str) -> Image:
     image = run.store.find(text)
     if image is None:
-        raise Said(f"{DAEMON}reference does not exist", hint=f"{text} is not in {run.store.path}")
+        raise Said(words.NOTHING_TO_SAVE, hint=f"{text} is not in {run.store.path}")
     return image
 
 
@@ -86,8 +87,8 @@ def _check(output: str) -> None:
     """Raise `Said` for what docker does not write to."""
     folder = os.path.dirname(output)
     if folder and not os.path.exists(folder):
-        raise Said(f"failed to save image: invalid output path: stat {folder}: no such file or directory")
+        raise Said(words.SAVE_TO_NOWHERE.format(folder=folder))
     if os.path.isdir(output):
-        raise Said("failed to save image: cannot write to a directory")
+        raise Said(words.SAVE_TO_FOLDER)
     if os.path.exists(output) and not stat.S_ISREG(os.stat(output).st_mode):
-        raise Said("failed to save image: cannot write to a file that is not a regular one")
+        raise Said(words.SAVE_TO_DEVICE)

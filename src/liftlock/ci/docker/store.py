@@ -14,8 +14,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
+from liftlock.ci.docker import words
 from liftlock.ci.docker.names import full, named
-from liftlock.ci.docker.words import DAEMON, Said
+from liftlock.ci.docker.words import Said
 from liftlock.errors import ConfigError, CorruptContent, NotFound
 from liftlock.oci.digest import HEX_LENGTH, Digest
 from liftlock.oci.manifest import Descriptor, Manifest
@@ -262,7 +263,7 @@ def _with_id(text: str, images: Sequence[Image]) -> Image | None:
     digits = _digits(text)
     found = [image for image in images if digits and image.digest.hex.startswith(digits)]
     if len({image.digest for image in found}) > 1:
-        raise Said(f"{DAEMON}Multiple IDs found with provided prefix: {text}")
+        raise Said(words.MANY_IDS.format(text=text))
     if not found:
         return None
     # An ID means the image and none of its names.

@@ -1,4 +1,6 @@
-"""Docker's words: what scripts look for in its output. All of it stands here, so that it can be compared in one place.
+"""Docker's words: what scripts look for in its output. They stand here, so that they can be compared in one place;
+others say `words.PULLED`. The complaints about options are in `flags`, those about arguments in `main`, those about
+templates in `template`.
 
 Taken from Docker 28.2: its command line, run against nothing and against a registry, and the texts of moby's daemon
 (``distribution/``, ``image/``, ``daemon/images``). Where a text says "daemon" there is none; scripts look for the text.
@@ -10,29 +12,7 @@ import re
 
 from liftlock.errors import AccessDenied, LiftlockError
 
-__all__ = [
-    "ALL_TAGS_AND_TAG",
-    "BLOBS_PUSHED",
-    "DAEMON",
-    "DEFAULT_TAG",
-    "DIGEST_PUSHED",
-    "IS_CURRENT",
-    "IS_NEWER",
-    "LOADED",
-    "LOADED_ID",
-    "LOGGED_IN",
-    "LOGGED_OUT",
-    "NO_DAEMON_NEEDED",
-    "PASSWORD_IN_FLAG",
-    "PULLED",
-    "PULLING",
-    "PUSHING",
-    "STORED_PLAIN",
-    "TAG_DIGEST",
-    "VERSION",
-    "Said",
-    "denied",
-]
+__all__ = ["DAEMON", "VERSION", "Said", "denied"]
 
 VERSION = "28.2.2"
 """The version of Docker whose words and options these are; scripts compare it with what they need."""
@@ -63,8 +43,51 @@ https://docs.docker.com/go/credential-store/
 
 # -- what goes wrong
 
-ALL_TAGS_AND_TAG = "tag can't be used with --all-tags/-a"
+BAD_REFERENCE = "invalid reference format"
+BAD_REFERENCE_CASE = "invalid reference format: repository name ({path}) must be lowercase"
+BAD_TAG = 'Error parsing reference: "{text}" is not a valid repository/tag: '
 TAG_DIGEST = "refusing to create a tag with a digest reference"
+ALL_TAGS_AND_TAG = "tag can't be used with --all-tags/-a"
+NO_SUCH_IMAGE = DAEMON + "No such image: {name}"
+NO_SUCH_OBJECT = "Error: No such {kind}: {text}"
+MANY_IDS = DAEMON + "Multiple IDs found with provided prefix: {text}"
+MANY_NAMES = DAEMON + "conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories"
+# of pull
+NO_MANIFEST = DAEMON + "manifest for {name} not found: manifest unknown: manifest unknown"
+NO_REPOSITORY = DAEMON + "repository {name} not found: name unknown: repository name not known to registry"
+NO_PLATFORM = (
+    DAEMON + "no matching manifest for {platform} in the manifest list entries: "
+    "no match for platform in manifest: not found"
+)
+OTHER_PLATFORM = (
+    DAEMON + "image with reference {name} was found but does not provide the specified platform ({platform})"
+)
+BAD_PLATFORM = DAEMON + '"{text}" is an invalid OS component of "{text}": OSAndVersion specifier is malformed'
+PULL_DENIED = "pull access denied for {name}, repository does not exist or may require 'docker login': "
+# of registries that refuse
+DENIED = "denied: requested access to the resource is denied"
+UNAUTHORIZED = "unauthorized: authentication required"
+NO_CREDENTIALS = "no basic auth credentials"
+# of push
+PUSH_DIGEST = "cannot push a digest reference"
+NOT_HERE = "An image does not exist locally with the tag: {name}"
+NO_TAG = "tag does not exist: {name}"
+# of save and load
+NOTHING_TO_SAVE = DAEMON + "reference does not exist"
+SAVE_TO_TERMINAL = "cowardly refusing to save to a terminal. Use the -o flag or redirect"
+SAVE_TO_NOWHERE = "failed to save image: invalid output path: stat {folder}: no such file or directory"
+SAVE_TO_FOLDER = "failed to save image: cannot write to a directory"
+SAVE_TO_DEVICE = "failed to save image: cannot write to a file that is not a regular one"
+LOAD_NOTHING = "requested load from stdin, but stdin is empty"
+NO_FILE = "open {path}: no such file or directory"
+# of login
+LOGIN_FAILED = DAEMON + "login attempt to {url} failed with status: 401 Unauthorized"
+NO_TERMINAL = "Error: Cannot perform an interactive login from a non TTY device"
+NO_USERNAME = "username is empty"
+TWO_PASSWORDS = "conflicting options: cannot specify both --password and --password-stdin"
+PASSWORD_OF_WHOM = "the --password-stdin option requires --username to be set"
+# of what is not served
+NOT_ITS_JOB = "docker: '{path}' is not the job of liftlock-docker"
 NO_DAEMON_NEEDED = (
     "liftlock-docker moves images between registries, its own store and archives, and has no daemon: "
     "where this is needed, the real docker has to come first on PATH"
@@ -83,5 +106,5 @@ class Said(LiftlockError):
 def denied(error: AccessDenied, *, known: bool) -> str:
     """What docker says when a registry refuses; ``known`` tells whether there were credentials to refuse."""
     if re.search(r"\((?:403\b|[^)]*\bDENIED\b)", error.message):
-        return "denied: requested access to the resource is denied"
-    return "unauthorized: authentication required" if known else "no basic auth credentials"
+        return DENIED
+    return UNAUTHORIZED if known else NO_CREDENTIALS
