@@ -27,8 +27,10 @@ LAYOUT = "oci:"
 REGISTRY_STORE = "oci://"
 """What the name of an artifact store in a registry begins with."""
 
-_OTHERS = ("docker-archive:", "oci-archive:", "docker:", "docker-daemon:", "dir:", "containers-storage:")
-_OTHERS += tuple(f"{scheme}://" for scheme in SERVICES)
+_OTHERS = (
+    *("docker-archive:", "oci-archive:", "docker:", "docker-daemon:", "dir:", "containers-storage:"),
+    *(f"{scheme}://" for scheme in SERVICES),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

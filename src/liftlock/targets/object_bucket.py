@@ -21,6 +21,7 @@ from liftlock.typed import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from obstore import WritableFile
     from obstore.store import ObjectStore
 
 __all__ = ["PART", "Bucket", "Found", "ObjectReader", "ObjectWriter"]
@@ -194,14 +195,14 @@ class Bucket:
 class ObjectWriter:
     """An object that is being sent in parts. Left by an error, nothing of it stays, not even its parts."""
 
-    def __init__(self, bucket: Bucket, key: str, file: object) -> None:
+    def __init__(self, bucket: Bucket, key: str, file: WritableFile) -> None:
         self._bucket = bucket
         self._key = key
         self._file = file
 
     def write(self, data: memoryview) -> None:
         copied = bytes(data)  # the caller's buffer is filled again while the part is on its way
-        self._bucket.run(lambda: self._file.write(copied), f"write {self._key}")  # type: ignore[attr-defined]
+        self._bucket.run(lambda: self._file.write(copied), f"write {self._key}")
 
     def __enter__(self) -> Self:
         return self
@@ -209,7 +210,7 @@ class ObjectWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        leave = self._file.__exit__  # type: ignore[attr-defined]
+        leave = self._file.__exit__
         if kind is None:
             self._bucket.run(lambda: leave(None, None, None), f"finish {self._key}")
             return
