@@ -197,7 +197,7 @@ def act(machines: Machines, pipeline: str, **given: str) -> dict[str, str]:
     secret = {"auth": b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
     (room.home / ".docker").mkdir()
     (room.home / ".docker" / "config.json").write_text(
-        json.dumps({"auths": {host: secret for host in ("dev.example", "prod.example")}})
+        json.dumps({"auths": dict.fromkeys(("dev.example", "prod.example"), secret)})
     )
     for step in action["runs"]["steps"]:
         if "uses" in step:

@@ -47,8 +47,12 @@ def pack(blueprint: Blueprint, saved: str, packed: str) -> str:
 def publish(blueprint: Blueprint, packed: str) -> str:
     """The archive becomes a release in the job of the first stage."""
     sources = [f'"{name}=oci-archive:{packed}:{name}"' for name in blueprint.pipeline.images]
-    created = _command(f'liftlock release create{_file(blueprint)} "$LIFTLOCK_BUILD"', *_vars(blueprint))
-    return f"{_published(blueprint, sources)}\n{created}"
+    published = _published(blueprint, sources)
+    if _releases_itself(blueprint):
+        return published
+    return (
+        published + "\n" + _command(f'liftlock release create{_file(blueprint)} "$LIFTLOCK_BUILD"', *_vars(blueprint))
+    )
 
 
 def promote(blueprint: Blueprint, job: Job, *results: str) -> str:
@@ -76,9 +80,13 @@ def _file(blueprint: Blueprint) -> str:
 
 def _published(blueprint: Blueprint, sources: list[str]) -> str:
     # Publishing takes variables where it makes a release by itself, and nowhere else.
-    makes_release = any(stage.trigger is Trigger.ON_PUBLISH for stage in blueprint.pipeline.stages)
-    command = f'liftlock artifact publish{_file(blueprint)} --build "$LIFTLOCK_BUILD"'
-    return _command(command, *(_vars(blueprint) if makes_release else ()), *sources)
+    variables = _vars(blueprint) if _releases_itself(blueprint) else ()
+    return _command(f'liftlock artifact publish{_file(blueprint)} --build "$LIFTLOCK_BUILD"', *variables, *sources)
+
+
+def _releases_itself(blueprint: Blueprint) -> bool:
+    """Whether publishing makes a release."""
+    return any(stage.trigger is Trigger.ON_PUBLISH for stage in blueprint.pipeline.stages)
 
 
 def _vars(blueprint: Blueprint) -> list[str]:
