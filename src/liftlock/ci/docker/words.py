@@ -1,9 +1,9 @@
-"""Docker's words: what scripts look for in its output. They stand here, so that they can be compared in one place;
-others say `words.PULLED`. The complaints about options are in `flags`, those about arguments in `main`, those about
-templates in `template`.
+"""Docker's words: what scripts look for in its output, in one place, so that they can be compared.
 
-Taken from Docker 28.2: its command line, run against nothing and against a registry, and the texts of moby's daemon
-(``distribution/``, ``image/``, ``daemon/images``). Where a text says "daemon" there is none; scripts look for the text.
+What the command line says itself was taken down from Docker 28.2 running without a daemon. What its daemon says is
+from moby's sources and from reports of it, not from a run (``distribution/``, ``image/``, ``daemon/images``). There is
+no daemon here; scripts look for the text. The complaints about options are in `flags`, those about the number of
+arguments in `main`, those about templates in `template`.
 """
 
 from __future__ import annotations
