@@ -2,8 +2,8 @@
 
 A ``console`` block is run line by line, in the page's order, in a folder with the tar of the demo's application, with
 the example hosts standing for real registries. ``# exit N`` behind a command says how it ends; what is shown
-below it has to be what it says. A ``yaml`` block with a pipeline becomes the folder's ``liftlock.yaml`` from there on, one
-with a buildspec its ``buildspec.yml``, one with CloudFormation its ``template.yaml``.
+below it has to be what it says. A ``yaml`` block with a pipeline becomes the folder's ``liftlock.yaml`` from there on,
+one with a buildspec its ``buildspec.yml``, one with CloudFormation its ``template.yaml``.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def test_an_endpoint_stands_for_a_registry() -> None:
 
 @pytest.mark.parametrize("text", ["nonsense", "=http://127.0.0.1"])
 def test_what_is_no_pair_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="LIFTLOCK_ENDPOINTS: .* is not registry=url"):
+    with pytest.raises(ConfigError, match=r"LIFTLOCK_ENDPOINTS: .* is not registry=url"):
         Settings.from_environment({"LIFTLOCK_ENDPOINTS": text})
 
 
