@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +125,23 @@ def test_a_job_that_may_not_have_a_token_is_told_what_it_lacks(entra: Entra) -> 
         with pytest.raises(AccessDenied) as told:
             azure.access_token(SCOPE, env)
     assert "id-token: write" in told.value.hint
+
+
+def test_the_identity_of_a_service_of_azure(monkeypatch: pytest.MonkeyPatch) -> None:
+    azure.forget()
+    with Receiver() as service:
+        answer = {"access_token": "managed", "expires_on": "4102444800", "token_type": "Bearer", "resource": "x"}
+        service.always(Reply(200, json.dumps(answer).encode(), {"Content-Type": "application/json"}))
+        env = {"IDENTITY_ENDPOINT": f"{service.url}/msi/token", "IDENTITY_HEADER": "of-the-site"}
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)  # azure-identity reads them where the process has them
+
+        assert azure.access_token(SCOPE, env).reveal() == "managed"
+
+        (asked,) = service.requests
+    assert asked.path == "/msi/token"
+    assert asked.headers["x-identity-header"] == "of-the-site"
+    assert "resource=https" in asked.target
 
 
 @pytest.mark.parametrize(

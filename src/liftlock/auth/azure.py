@@ -57,8 +57,6 @@ NOBODY_FOR = 60.0
 """Seconds for which it is believed that nobody is logged in."""
 _RETRIES = 1
 """How often azure-identity repeats a request by itself; what uses the token has retries of its own."""
-_OIDC_ANSWER = 1 << 20
-"""Bytes of an answer with a federated token."""
 _METADATA = ("169.254.169.254", 80)
 """Where an Azure machine asks for the tokens of its identity (IMDS)."""
 
