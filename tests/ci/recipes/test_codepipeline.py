@@ -52,7 +52,11 @@ ACCOUNTS = f"""\
       {OTHER}: {{role: "{ROLE}", create: true}}
     stages:
       - {{name: test, to: "{ECR}/test/{{image}}", tags: [latest]}}
-      - {{name: prod, after: [test], to: "{OTHER}/{{image}}", tags: [latest]}}
+      - name: prod
+        after: [test]
+        to: "{OTHER}/{{image}}"
+        tags: [latest]
+        notify: [{{webhook: {{url: env:HOOK}}}}]
 """
 
 PIPE = """\
@@ -135,8 +139,9 @@ def test_each_role_has_the_rights_of_its_stage(moto: Moto, tmp_path: Path, monke
     assert test["TakeImages"][1] == [repository("*/web")]
     assert test["BringImages"][1] == test["MakeRepositories"][1] == [repository("test/web")]
     assert "ecr:PutImage" not in test["TakeImages"][0]
-    assert set(prod) == {"RegistryPassword", "TakeImages", "BecomeRoles", "Log", "Artifacts"}
+    assert set(prod) == {"RegistryPassword", "TakeImages", "Secrets", "BecomeRoles", "Log", "Artifacts"}
     assert prod["TakeImages"][1] == [repository("test/web")]
+    assert prod["Secrets"][1] == [f"arn:aws:ssm:{aws.REGION}:{aws.ACCOUNT}:parameter/liftlock/shop/HOOK"]
     assert prod["BecomeRoles"] == (["sts:AssumeRole"], [ROLE])
     assert prod["Artifacts"][1] == ["arn:aws:s3:::the-bucket/*"]
     everything = [name for role in (test, prod) for name, (_, resources) in role.items() if "*" in resources]

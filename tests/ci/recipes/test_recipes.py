@@ -56,6 +56,11 @@ PROD = "    after: [dev]\n"
         (changed(PROD, f"{PROD}    gates:\n    - soak: 2h\n"), 11, "the soak of 'prod' cannot be known"),
         (changed("stages:", "defaults: {queue: supersede}\nstages:"), 4, "the queue of 'dev' cannot be known"),
         (changed(PROD, f"{PROD}    trigger: on-success\n"), 10, "trigger: on-success would start 'prod' in the job of"),
+        (
+            changed(PROD, f"{PROD}    trigger: {{schedule: '0 6 * * 1 UTC'}}\n"),
+            10,
+            "the schedule of 'prod' needs a worker",
+        ),
         (changed(PROD, "    after: {any: [dev]}\n"), 9, "'prod' comes after any of several stages"),
         (changed("to: prod.example/{image}", "to: 'oci:out/{image}'"), 10, "oci:out/{image} is a folder of one mach"),
         (changed("stable", "'{label.version}'"), 11, "{label.version} is known only to the job that publishes"),
@@ -143,6 +148,32 @@ def test_a_pipeline_file_below_the_folder_is_named_in_every_command(folder: Path
         make("github", 'ci/"$(id)".yaml', ".")
     with pytest.raises(NotFound):
         make("github", "nowhere.yaml", ".")
+
+
+SECRETS = """\
+pipeline: shop
+images: [web]
+source: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/staging-{image}:latest
+stages:
+  - name: prod
+    to: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/prod-{image}
+    tags: [stable]
+    notify:
+      - webhook: {url: env:DEPLOY_HOOK, secret: env:DEPLOY_SECRET}
+"""
+
+
+def test_the_secrets_of_notifiers_reach_the_job_and_no_recipe(folder: Path) -> None:
+    (folder / "liftlock.yaml").write_text(SECRETS)
+
+    texts = {system: "\n".join(make(system, "liftlock.yaml", ".").values()) for system in RECIPES}
+
+    assert "      DEPLOY_HOOK: ${{ secrets.DEPLOY_HOOK }}\n" in texts["github"]
+    assert " DEPLOY_HOOK: $(DEPLOY_HOOK)\n" in texts["azure-pipelines"]
+    assert "variable group liftlock-prod, with DEPLOY_HOOK, DEPLOY_SECRET," in texts["azure-pipelines"]
+    assert "for the environment prod: DEPLOY_HOOK, DEPLOY_SECRET," in texts["gitlab"]
+    assert "Type: PARAMETER_STORE\n            Value: /liftlock/shop/DEPLOY_SECRET\n" in texts["codepipeline"]
+    assert ":parameter/liftlock/shop/DEPLOY_HOOK" in texts["codepipeline"]
 
 
 @pytest.mark.acceptance

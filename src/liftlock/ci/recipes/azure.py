@@ -69,7 +69,7 @@ def _todo(blueprint: Blueprint) -> str:
 
 def _secrets(job: Job) -> list[str]:
     named = [f"{secret_word(host)}_{what}" for host in job.logins for what in ("USERNAME", "PASSWORD")]
-    return named + [key for cloud, keys in KEYS.items() if cloud in job.clouds for key in keys]
+    return [*named, *job.secrets] + [key for cloud, keys in KEYS.items() if cloud in job.clouds for key in keys]
 
 
 def _parameters(blueprint: Blueprint) -> str:
@@ -128,6 +128,7 @@ def _step(script: str, name: str) -> str:
 
 def _promote(job: Job, script: str) -> str:
     env = {key: f"$({key})" for cloud, keys in KEYS.items() if cloud in job.clouds for key in keys}
+    env |= {name: f"$({name})" for name in job.secrets}
     if _connected(job):
         # The task lends the service connection's identity, which Liftlock proves with the job's own token.
         env = {"SYSTEM_ACCESSTOKEN": "$(System.AccessToken)", **env}

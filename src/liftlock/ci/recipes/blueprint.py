@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ _CLOUDS = (
     ("gcp", ("*-docker.pkg.dev", "gcr.io", "*.gcr.io")),
 )
 """The extra of the package, and the registries whose credentials that cloud gives out."""
+ENV = "env:"
+"""How a pipeline file says that a secret is in a variable."""
 OWN = ("build",)
 """Names that recipes give to jobs of their own."""
 UNKNOWN = "unknown0variable"
@@ -69,6 +71,12 @@ class Job:
     def logins(self) -> tuple[str, ...]:
         """Those that no cloud gives credentials for."""
         return tuple(host for host in self.hosts if not cloud_of(host))
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The variables in which the stage's gates and notifiers look up their secrets (``env:NAME``)."""
+        options = [*(gate.options for gate in self.stage.gates), *(rule.options for rule in self.stage.notify)]
+        return tuple(dict.fromkeys(_looked_up(options)))
 
     @property
     def clouds(self) -> frozenset[str]:
@@ -143,6 +151,17 @@ def read_blueprint(file: str = DEFAULT_FILE, *, approvals: str) -> Blueprint:
         inputs={name: f"VAR_{word.upper()}" for name, word in variables.items()},
         words=image_words(pipeline.images),
     )
+
+
+def _looked_up(value: object) -> Iterator[str]:
+    if isinstance(value, str) and value.startswith(ENV):
+        yield value.removeprefix(ENV)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _looked_up(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _looked_up(each)
 
 
 def secret_word(host: str) -> str:

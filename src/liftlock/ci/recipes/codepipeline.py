@@ -38,6 +38,7 @@ def texts(blueprint: Blueprint) -> dict[str, str]:
         "liftlock-promote.yaml": fill(
             "codepipeline/template.yaml",
             **head,
+            pipeline=blueprint.pipeline.name,
             inputs="\n".join(
                 f'{_parameter(env)}:\n  Type: String\n  Description: "{{{name}}} in {blueprint.file}"'
                 for name, env in blueprint.inputs.items()
@@ -94,6 +95,9 @@ def _parameter(env: str) -> str:
 
 def _project(blueprint: Blueprint, job: Job) -> str:
     variables = [f"- Name: {env}\n  Value: !Ref {_parameter(env)}" for env in blueprint.inputs.values()]
+    variables += [
+        f"- Name: {name}\n  Type: PARAMETER_STORE\n  Value: {_stored(blueprint, name)}" for name in job.secrets
+    ]
     return fill(
         "codepipeline/project.yaml",
         logical=_logical(job),
@@ -126,6 +130,10 @@ def _statements(blueprint: Blueprint, job: Job) -> Iterable[str]:
     ):
         if resources:
             yield _statement(name, actions, resources)
+    if job.secrets:
+        place = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
+        stored = [f'!Sub "{place}{_stored(blueprint, name)}"' for name in job.secrets]
+        yield _statement("Secrets", ["ssm:GetParameters"], stored)
     if roles:
         yield _statement("BecomeRoles", ["sts:AssumeRole"], sorted(set(roles.values())))
 
@@ -133,6 +141,11 @@ def _statements(blueprint: Blueprint, job: Job) -> Iterable[str]:
 def _statement(name: str, actions: Iterable[str], resources: Iterable[str]) -> str:
     lines = [f"- Sid: {name}", "  Effect: Allow", "  Action:", *(f"    - {each}" for each in actions)]
     return "\n".join([*lines, "  Resource:", *(f"    - {each}" for each in dict.fromkeys(resources))])
+
+
+def _stored(blueprint: Blueprint, name: str) -> str:
+    """The parameter of the Systems Manager in which a secret of gates and notifiers is to be kept."""
+    return f"/liftlock/{blueprint.pipeline.name}/{name}"
 
 
 def _arn(place: Place) -> str:

@@ -81,6 +81,10 @@ def _places(stage: Stage, at: At) -> Iterator[Misfit]:
 
 def _trigger(pipeline: Pipeline, stage: Stage, place: Place) -> Iterator[Misfit]:
     first = [each.name for each in pipeline.stages if not each.after]
+    if stage.trigger is Trigger.SCHEDULE:
+        message = f"the schedule of {stage.name!r} needs a worker, and these jobs are none"
+        yield Misfit(place, message, f"take it away: here the CI system has the schedules; {_STATE}")
+        return
     started_by_its_job = stage.trigger is Trigger.ON_PUBLISH and first == [stage.name]
     if stage.trigger is not Trigger.MANUAL and not started_by_its_job:
         message = f"trigger: {stage.trigger.value} would start {stage.name!r} in the job of another stage"

@@ -44,6 +44,7 @@ def _todo(blueprint: Blueprint) -> str:
     items.append(f"Settings > Environments: {names}. Required reviewers and wait timers are rules of theirs")
     for job in blueprint.jobs:
         secrets = [f"{secret_word(h)}_{w}" for h in job.logins if h != CONTAINERS for w in ("USERNAME", "PASSWORD")]
+        secrets += job.secrets
         named = [name for cloud in sorted(job.clouds) for name in _NAMES[cloud]]
         if secrets:
             items.append(f"secrets of the environment {job.stage.name}: {', '.join(secrets)}")
@@ -121,6 +122,7 @@ def _env(job: Job, *, starts: bool) -> str:
         handed = {"LIFTLOCK_BUILD": f"{before}.build", "LIFTLOCK_IMAGES": f"{before}.images"}
     if "azure" in job.clouds:
         handed |= {name: f"vars.{name}" for name in _NAMES["azure"]}
+    handed |= {name: f"secrets.{name}" for name in job.secrets}
     lines = [f"  {name}: ${{{{ {value} }}}}" for name, value in handed.items()]
     return "\n".join(["env:", *lines]) if lines else ""
 

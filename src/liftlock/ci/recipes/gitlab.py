@@ -59,6 +59,7 @@ def _todo(blueprint: Blueprint) -> str:
     items.append(f"Operate > Environments: {names}. Who may deploy there, and who approves it, are rules of theirs")
     for job in blueprint.jobs:
         named = [f"{secret_word(h)}_{what}" for h in job.logins if h != OWN for what in ("USERNAME", "PASSWORD")]
+        named += job.secrets
         named += [name for cloud in sorted(job.clouds) for name in _NAMES[cloud]]
         if named:
             items.append(f"Settings > CI/CD > Variables, for the environment {job.stage.name}: {', '.join(named)}")
