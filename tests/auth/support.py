@@ -31,6 +31,9 @@ class Keys:
     def find(self, registry: str, repository: str) -> Credential | None:
         return self.by_repository.get(repository, self.other)
 
+    def trouble(self, registry: str) -> None:
+        return None
+
 
 class Clock:
     """A clock that moves when it is told to."""

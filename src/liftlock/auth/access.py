@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from liftlock.typed import NamedTuple
 
-__all__ = ["NewRepository", "RegistryAccess", "surroundings"]
+__all__ = ["NewRepository", "RegistryAccess", "surroundings", "told"]
 
 
 class NewRepository(NamedTuple):
@@ -37,6 +37,17 @@ class RegistryAccess(NamedTuple):
     """The Azure resource id of the registry, where images may be imported by the registry itself."""
     lock: bool = False
     """Whether promoted tags and digests are locked (Azure Container Registry)."""
+
+
+_TLS = ("LIFTLOCK_CA_FILE", "LIFTLOCK_CLIENT_CERT", "LIFTLOCK_CLIENT_KEY")
+
+
+def told(env: Mapping[str, str], *, plain_http: Sequence[str], tls: Sequence[str]) -> Mapping[str, str]:
+    """The environment, with what flags say in the variables that the transport reads; ``tls`` as `TlsFiles` has it."""
+    changed = {name: file for name, file in zip(_TLS, tls, strict=True) if file}
+    if plain_http:
+        changed["LIFTLOCK_PLAIN_HTTP"] = ",".join((*plain_http, env.get("LIFTLOCK_PLAIN_HTTP", "")))
+    return {**env, **changed} if changed else env
 
 
 def surroundings(env: Mapping[str, str], registry: str, access: RegistryAccess | None) -> Mapping[str, str]:

@@ -14,7 +14,8 @@ from threading import Lock
 
 from liftlock.auth.bearer import same_origin
 from liftlock.auth.secret import Credential
-from liftlock.auth.session import Credentials, Session
+from liftlock.auth.session import Credentials, Session, twin
+from liftlock.errors import AccessDenied, LiftlockError
 from liftlock.oci.distribution import Scope
 from liftlock.transport.client import Transport
 from liftlock.transport.messages import Request, Response
@@ -52,11 +53,30 @@ class Authorizer:
         other status is the caller's, 403 included. Raises `AccessDenied` when the registry still says 401, and what
         the transport, the credential stores and the token endpoint raise (`Throttled`, `RegistryError`, …; never
         `NotFound`). A mount needs more than its scope says; when that is refused it is `AccessDenied` too, and the
-        same upload without the mount may still be allowed.
+        same upload without the mount may still be allowed. Who was refused as a stranger because an identity could not
+        be had is told why: `AccessDenied` or `ConfigError`.
         """
         if not same_origin(request.url, self.transport.base_url(registry)):
             return self.transport.send(request, redirects=redirects)
-        return self._session(registry).send(request, scope, redirects=redirects)
+        try:
+            response = self._session(registry).send(request, scope, redirects=redirects)
+        except AccessDenied:
+            self._raise_trouble(registry, scope)
+            raise
+        if response.status == 403:
+            try:
+                self._raise_trouble(registry, scope)
+            except LiftlockError:
+                response.close()
+                raise
+        return response
+
+    def _raise_trouble(self, registry: str, scope: Scope | None) -> None:
+        """Raise why one is a stranger at a repository, when that is not for want of an identity."""
+        trouble = self._keychain.trouble(registry)
+        repository = scope.repository if scope is not None and scope.kind == "repository" else ""
+        if trouble is not None and self._keychain.find(registry, repository) is None:
+            raise twin(trouble) from None
 
     def _session(self, registry: str) -> Session:
         with self._lock:

@@ -11,7 +11,7 @@ from liftlock.auth.secret import Credential
 from liftlock.oci.hosts import matches
 from liftlock.typed import Protocol, cast
 
-__all__ = ["Provider", "is_over", "provider_of"]
+__all__ = ["Provider", "has_strangers", "is_over", "provider_of"]
 
 _MODULES: tuple[tuple[str, str], ...] = (
     ("*.dkr.ecr.*.amazonaws.com", "liftlock.auth.ecr"),
@@ -54,6 +54,11 @@ def provider_of(registry: str) -> Provider | None:
 
             return cast(Provider, import_module(module))
     return None
+
+
+def has_strangers(registry: str) -> bool:
+    """Whether a cloud's registry may let anybody read. Then an identity that cannot be had is not the end yet."""
+    return not registry.lower().partition(":")[0].endswith((".amazonaws.com", ".amazonaws.com.cn", ".on.aws"))
 
 
 def is_over(stored: Credential, now: float) -> bool:

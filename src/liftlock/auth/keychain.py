@@ -7,8 +7,10 @@
    ``$XDG_CONFIG_HOME/containers`` (``~/.config/containers`` without it);
 5. for the registries of a cloud, the cloud itself, as whoever this environment is there (``clouds``).
 
-A registry with a role of its own goes to its cloud at once: that is what the role was named for. A login of Amazon ECR
-whose 12 hours are over counts as none.
+A registry with a role of its own goes to its cloud at once: that is what the role was named for. A cloud's login that
+says of itself that it has ended counts as none. Where a cloud's identity cannot be had, one is anonymous at registries
+that may have something for everybody, and `trouble` says why. A cloud is asked for nothing that would go in the clear
+to another machine.
 Within a file: the helper that ``credHelpers`` names for the registry, and then no other entry of this file for it;
 else the ``credsStore``; else ``auths``, the longest path first. Nothing is read before it is asked for, and everything
 only once.
@@ -23,7 +25,7 @@ from threading import Lock
 
 from liftlock.auth.files import AuthFile, registry_key, server_name
 from liftlock.auth.secret import Credential, Secret
-from liftlock.errors import ConfigError, LiftlockError
+from liftlock.errors import AccessDenied, ConfigError, LiftlockError, RefusedError
 from liftlock.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Keychain:
         self._env = env
         self._registries = registries or {}
         self._surroundings: dict[str, Mapping[str, str]] = {}
+        self._troubles: dict[str, LiftlockError] = {}
         self._locks: dict[str, Lock] = {}
         self._files: dict[str, AuthFile | None] = {}
         self._found: dict[tuple[str, str], Credential | None] = {}
@@ -58,18 +61,31 @@ class Keychain:
         """The credential for a repository (or for the registry itself when that is empty); None: be anonymous.
 
         Raises `ConfigError` when a place is broken that comes before one that has it: a malformed or unreadable
-        file, a failing credential helper, incomplete variables; and what `clouds.Provider` raises.
+        file, a failing credential helper, incomplete variables; what `clouds.Provider` raises, see `trouble`; and
+        `RefusedError` where a cloud's password would travel in the clear.
         """
         access = self._registries.get(registry)
         role = access.role if access else ""
         stored = None if role else self._stored(registry, repository)
-        if stored is None or not self._is_over(registry, stored):
-            return stored or self._given(registry, role)
+        if stored is not None and not self._is_over(registry, stored):
+            return stored
+        if registry in self._troubles:
+            return None
         try:
             return self._given(registry, role)
-        except LiftlockError as error:
-            error.hint = f"the login that was kept for it has ended: liftlock login {registry}; or {error.hint}"
-            raise
+        except (AccessDenied, ConfigError) as error:
+            from liftlock.auth.clouds import has_strangers
+
+            if stored is not None:
+                error.hint = f"the login that was kept for it has ended: liftlock login {registry}; or {error.hint}"
+            if role or not has_strangers(registry):
+                raise
+            self._troubles[registry] = error
+            return None
+
+    def trouble(self, registry: str) -> LiftlockError | None:
+        """Why one is anonymous at a registry although this environment is somebody; None when that is not so."""
+        return self._troubles.get(registry)
 
     def _is_over(self, registry: str, stored: Credential) -> bool:
         """Whether this is a cloud's password that has ended: the cloud then gives another."""
@@ -89,7 +105,9 @@ class Keychain:
             return None
         env = self._surroundings.get(registry)
         if env is None:
-            env = self._surroundings[registry] = surroundings(self._env, registry, self._registries.get(registry))
+            env = surroundings(self._env, registry, self._registries.get(registry))
+            _refuse_plain(registry, env)
+            self._surroundings[registry] = env
         return provider.credential(registry, env, role)
 
     def _stored(self, registry: str, repository: str) -> Credential | None:
@@ -130,6 +148,25 @@ class Keychain:
 
             self._helped[key] = credential_helper.get(*key, self._env)
         return self._helped[key]
+
+
+def _refuse_plain(registry: str, env: Mapping[str, str]) -> None:
+    """Raise `RefusedError` when a registry is spoken to without encryption on another machine.
+
+    What a cloud gives opens more than this registry: Amazon's password and Azure's token all that the identity may
+    use, Google's token all of Google's cloud. A pipeline file's ``endpoint`` must not be enough to have it overheard.
+    """
+    from liftlock.transport.settings import Settings
+    from liftlock.transport.urls import is_loopback, split_url
+
+    settings = Settings.from_environment(env)
+    own = f"{'http' if settings.speaks_plain(registry) else 'https'}://{registry}"
+    origin = split_url(settings.endpoints.get(registry) or own)[0]
+    if origin.scheme == "http" and not is_loopback(origin.host):
+        raise RefusedError(
+            f"{registry} is to be spoken to at {origin}, where a cloud's password would travel without encryption",
+            hint="name an https endpoint, and drop plain-http",
+        )
 
 
 def from_variables(env: Mapping[str, str], registry: str, repository: str) -> Credential | None:

@@ -120,6 +120,9 @@ class _Only(NamedTuple):
     def find(self, registry: str, repository: str) -> Credential:  # noqa: ARG002 - it is for every one
         return self.credential
 
+    def trouble(self, registry: str) -> None:  # noqa: ARG002
+        return None
+
 
 def _try(registry: str, credential: Credential, transport: Transport) -> tuple[str, ...]:
     """Ask for ``/v2/`` with the credential; warnings. Without a challenge there is no proof that it is any good."""

@@ -26,7 +26,7 @@ from liftlock.transport.client import Transport
 from liftlock.transport.messages import Request, Response
 from liftlock.typed import NamedTuple, Protocol, TypeVar
 
-__all__ = ["Credentials", "Session", "read_answer"]
+__all__ = ["Credentials", "Session", "read_answer", "twin"]
 
 E = TypeVar("E", bound=LiftlockError)
 
@@ -42,6 +42,8 @@ class Credentials(Protocol):
     """Where credentials come from; the keychain is one."""
 
     def find(self, registry: str, repository: str) -> Credential | None: ...
+
+    def trouble(self, registry: str) -> LiftlockError | None: ...
 
 
 class Token(NamedTuple):
@@ -74,7 +76,8 @@ class Session:
         self._keychain = keychain
         self._clock = clock
         self._lock = Lock()
-        self._offer = _remembered(transport.memory.get(registry, "challenge"))
+        self._key = transport.memory_key(registry)
+        self._offer = _remembered(transport.memory.get(self._key, "challenge"))
         self._confirmed = False
         """Whether the registry itself made the offer in this operation; a remembered one may be outdated."""
         self._asked = False
@@ -149,7 +152,7 @@ class Session:
             self._alone = True
         if offer is not None:
             fact = {"scheme": offer.scheme, "realm": offer.realm, "service": offer.service}
-            self._transport.memory.put(self._registry, "challenge", fact)
+            self._transport.memory.put(self._key, "challenge", fact)
 
     # --- signing --------------------------------------------------------------------------------------------------
 
@@ -170,7 +173,7 @@ class Session:
                     raise
                 # The realm was only remembered: the registry's own word comes before an error about it.
                 self._offer = None
-                self._transport.memory.put(self._registry, "challenge", None)
+                self._transport.memory.put(self._key, "challenge", None)
                 return Attempt()
 
     def _answer(self, challenges: Sequence[Challenge], scope: Scope | None, refused: Attempt) -> Attempt:
@@ -241,7 +244,7 @@ class Session:
         key = (offer, tuple(scopes))
         if key in self._refused:
             # To ask again with a password that was refused locks accounts.
-            raise _twin(self._refused[key])
+            raise twin(self._refused[key])
         url = realm_url(offer.realm, self._base_url)
         self._transport.guard(self._base_url, url)
         asked = self._clock()
@@ -271,13 +274,13 @@ class Session:
         seen = self._failures
         with self._lock:
             if self._failures != seen and self._failure is not None:
-                raise _twin(self._failure)
+                raise twin(self._failure)
             try:
                 yield
             except AccessDenied:
                 raise  # says something of its own scope only
             except LiftlockError as error:
-                self._failure = _twin(error)
+                self._failure = twin(error)
                 self._failures += 1
                 raise
 
@@ -341,7 +344,7 @@ def _remembered(fact: object) -> Offer | None:
     return None
 
 
-def _twin(error: E) -> E:
+def twin(error: E) -> E:
     """The same error once more, for another thread: it adds its own side and traceback."""
     twin = type(error).__new__(type(error), *error.args)
     twin.__dict__.update(error.__dict__)

@@ -39,19 +39,21 @@ def transport(
     from liftlock.transport.client import Transport
     from liftlock.transport.memory import HostMemory
     from liftlock.transport.settings import Settings, TlsFiles
+    from liftlock.transport.urls import split_url
 
     settings = Settings.from_environment(env)
     default = TlsFiles(*(flag or known for flag, known in zip(tls, settings.default_tls, strict=True)))
-    # A host's own authority leaves it the client certificate that it would have had.
-    own = {
-        host: (settings.tls_files(host) or default)._replace(ca_file=access.ca_file)
-        for host, access in registries.items()
-        if access.ca_file
-    }
+    # What the environment says comes first: it is how a test, or one machine, stands in for a registry.
+    given = {host: access.endpoint for host, access in registries.items() if access.endpoint}
+    endpoints = given | dict(settings.endpoints)
+    own = {}
+    for registry, access in registries.items():
+        if access.ca_file:
+            host = split_url(endpoints[registry])[0].authority if registry in endpoints else registry
+            # A host's own authority leaves it the client certificate that it would have had.
+            own[host] = (settings.tls_files(host) or default)._replace(ca_file=access.ca_file)
     settings = settings._replace(
-        # What the environment says comes first: it is how a test, or one machine, stands in for a registry.
-        endpoints={host: access.endpoint for host, access in registries.items() if access.endpoint}
-        | dict(settings.endpoints),
+        endpoints=endpoints,
         plain_http=settings.plain_http.union(plain_http, (host for host in registries if registries[host].plain_http)),
         tls={**settings.tls, **own},
         default_tls=default,
@@ -125,7 +127,14 @@ class Session:
     def keychain(self) -> Keychain:
         from liftlock.auth.keychain import Keychain
 
-        return Keychain(self.env, self.registries)
+        return Keychain(self._told, self.registries)
+
+    @cached_property
+    def _told(self) -> Mapping[str, str]:
+        """The environment for those who have a transport of their own, and shall reach what this one reaches."""
+        from liftlock.auth.access import told
+
+        return told(self.env, plain_http=self._plain_http, tls=self._tls)
 
     @cached_property
     def authorizer(self) -> Authorizer:
@@ -137,7 +146,7 @@ class Session:
     def targets(self) -> Targets:
         from liftlock.targets.locate import Targets
 
-        return self._kept(Targets(self.authorizer, verify=self.verify, registries=self.registries, env=self.env))
+        return self._kept(Targets(self.authorizer, verify=self.verify, registries=self.registries, env=self._told))
 
     @property
     def requests(self) -> int:

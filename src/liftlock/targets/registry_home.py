@@ -66,13 +66,13 @@ class Home:
 
     def fact(self, name: str) -> bool | None:
         """What was learnt, by this run or an earlier one; None when it is not known."""
-        value = self.transport.memory.get(self.registry, name)
+        value = self.transport.memory.get(self.transport.memory_key(self.registry), name)
         return value if isinstance(value, bool) else None
 
     def learn(self, name: str, value: bool | None) -> None:
         """Remember; None withdraws what was learnt."""
         if self.fact(name) is not value:
-            self.transport.memory.put(self.registry, name, value)
+            self.transport.memory.put(self.transport.memory_key(self.registry), name, value)
 
     def lock(self, key: str) -> threading.Lock:
         """The lock of this name: writers of one thing wait for each other."""

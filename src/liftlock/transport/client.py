@@ -83,6 +83,15 @@ class Transport:
             known = self._base_urls[registry] = self._endpoint(registry) or self._own_url(registry_host(registry))
         return known
 
+    def memory_key(self, registry: str) -> str:
+        """The name under which is remembered what was learnt of a registry.
+
+        What another endpoint answers is not the registry's word: a realm that it names must get no password later,
+        when the registry is spoken to at its own host.
+        """
+        endpoint = self.settings.endpoints.get(registry, "")
+        return f"{registry} at {endpoint}" if endpoint else registry
+
     def _endpoint(self, registry: str) -> str:
         url = self.settings.endpoints.get(registry, "")
         if not url:
