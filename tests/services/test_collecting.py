@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,14 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liftlock.errors import Conflict, LiftlockError, NotFound
+from liftlock.errors import Conflict, LiftlockError, NotFound, RefusedError
 from liftlock.release.promotion import Decision, Execution, Promotion
 from liftlock.release.release import Release
 from liftlock.release.retention import needed_releases
 from liftlock.services.collecting import Collection, collect
+from liftlock.services.decide import hold, unhold
 from liftlock.services.ledger import verify
 from liftlock.services.project import OpenImages, Project
-from liftlock.services.promote import promote
+from liftlock.services.promote import ask, carry_out, latest, promote, roll_back
 from liftlock.services.publish import Build, all_artifacts, export, find_artifact, publish
 from liftlock.services.releases import create_release
 from liftlock.services.session import Session
@@ -307,3 +310,56 @@ def _all_whole(shop: Shop, releases: Sequence[Release], last: int) -> None:
             assert {by_id[each].artifact.id for each in ids} <= needed, stage
     whole = {release.artifact.id for release in releases if shop.is_whole(release)}
     assert whole == needed
+
+
+@pytest.mark.slow
+@settings(max_examples=10)
+@given(steps=STEPS)
+def test_what_stays_can_be_promoted_from_the_store_alone(steps: list[Step]) -> None:
+    """Promotions are carried out here; in the end every stage has lost its images, and only the store is left."""
+    stages = ("dev", "test", "prod")
+    with tempfile.TemporaryDirectory() as folder:
+        shop = Shop(Path(folder) / "project")
+        file = shop.folder / "liftlock.yaml"
+        file.write_text(file.read_text().replace("after: [dev], ", "").replace("after: [test], ", ""))
+        home = Path(folder) / "home"
+        home.mkdir()
+
+        def images_of(_: object) -> Session:
+            return Session({"HOME": str(home), "PATH": os.environ["PATH"]})
+
+        def back(stage: str) -> None:
+            try:
+                asked = roll_back(shop.project, stage, None, ANNA)
+            except RefusedError:
+                return  # there is nothing to go back to
+            assert carry_out(shop.project, images_of, asked, ANNA).standing.promotion.succeeded
+            unhold(shop.project, stage, ANNA)
+
+        try:
+            releases = [shop.publish()]
+            hold(shop.project, "prod", ANNA, "it waits")
+            waiting = releases[0]
+            ask(shop.project, waiting, "prod", ANNA)
+            for kind, number, stage in [*steps[:6], ("gc", 0, 0)]:
+                shop.later(hours=1)
+                chosen, there = releases[number % len(releases)], stages[stage % 2]
+                if kind == "publish":
+                    releases.append(shop.publish())
+                elif kind == "back":
+                    back(there)
+                elif kind == "gc":
+                    shop.collect(last=number)
+                elif not find_artifact(shop.project, chosen.artifact.id).collected:
+                    promote(shop.project, images_of, chosen, there, ANNA)
+
+            for name in stages:
+                shutil.rmtree(shop.folder / name, ignore_errors=True)
+            for name in stages[:2]:
+                back(name)
+            unhold(shop.project, "prod", ANNA)
+            asked = latest(shop.project, waiting, "prod")
+            assert asked is not None
+            assert carry_out(shop.project, images_of, asked, ANNA).standing.promotion.succeeded
+        finally:
+            shop.close()
