@@ -18,7 +18,9 @@ from liftlock.release.pipeline import Pipeline
 __all__ = ["Push", "flaws_of_events", "is_ecr", "queue_region", "read_push", "variables_of"]
 
 LONGEST = 512
-"""Characters of a repository with its tag: ECR's names have at most 256, tags 128."""
+"""Characters of what an event says."""
+LONGEST_REPOSITORY, LONGEST_TAG = 256, 128
+"""Characters of ECR's names. A longer one is no name, and would only be long to look at."""
 
 _REGISTRY = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)\Z")
 _QUEUE = re.compile(
@@ -71,9 +73,11 @@ def variables_of(pipeline: Pipeline, push: Push) -> Mapping[str, str] | None:
     assert pipeline.source is not None, "events without a source are a flaw"  # noqa: S101
     host, _, rest = pipeline.source.text.partition("/")
     place = _REGISTRY.match(_VARIABLE.sub(lambda match: pipeline.variables.get(match[1], ""), host))
-    text = f"{push.repository}:{push.tag}"
-    if place is None or (place[1], place[2]) != (push.account, push.region) or len(text) > LONGEST:
+    if place is None or (place[1], place[2]) != (push.account, push.region):
         return None
+    if len(push.repository) > LONGEST_REPOSITORY or len(push.tag) > LONGEST_TAG:
+        return None
+    text = f"{push.repository}:{push.tag}"
     for image in pipeline.images:
         names: list[str] = []
         match = re.fullmatch(_pattern(rest, {**pipeline.variables, "image": image}, names), text)
