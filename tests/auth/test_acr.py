@@ -14,6 +14,7 @@ import pytest
 from liftlock.auth import acr, azure
 from liftlock.auth.access import RegistryAccess
 from liftlock.auth.keychain import Keychain
+from liftlock.auth.secret import Secret
 from liftlock.errors import AccessDenied, ConfigError, RegistryError
 from liftlock.services.session import Session
 from liftlock.transfer.execute import execute
@@ -86,6 +87,29 @@ def test_a_token_about_to_end_is_exchanged_anew(entra: Entra, contoso: Acr, home
 
     assert len(found) == len(contoso.exchanges) == 2
     assert len(entra.forms) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ({"iat": 1_000_000, "exp": 1_010_800}, 10_800),  # by a clock that is years away
+        ({"iat": "now", "exp": 10**400}, 3600),
+        ({"exp": "soon"}, 3600),
+        ({"exp": float("nan")}, 3600),
+        ({"exp": []}, 3600),
+        ({}, 3600),
+    ],
+)
+def test_a_token_lives_as_long_as_it_says_by_whatever_clock(
+    said: dict[str, object], seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(azure, "find_token", lambda _scope, _env: Secret(jwt({})))
+    monkeypatch.setattr(acr, "_exchange", lambda _registry, _token, _env: jwt(said))
+    before = time.time()
+
+    _, end = acr._exchanged(REGISTRY, {})
+
+    assert before + seconds <= end <= time.time() + seconds
 
 
 def test_many_threads_exchange_once(entra: Entra, contoso: Acr, home: Path) -> None:

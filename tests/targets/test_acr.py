@@ -280,6 +280,22 @@ def test_a_token_of_another_registry_is_not_given_to_azure() -> None:
     assert transport.traffic.total().requests == 0
 
 
+@pytest.mark.parametrize(
+    ("registry", "user"),
+    [("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "AWS"), ("europe-docker.pkg.dev", "oauth2accesstoken")],
+)
+def test_nor_is_the_password_of_another_cloud(registry: str, user: str) -> None:
+    """It opens all registries of its owner, or all of Google's cloud: more than an import is worth."""
+    transport = Transport()
+    keys = Keys(Credential(user, Secret("of the cloud")))
+    home = Home(Authorizer(transport, keys), REGISTRY, access=RegistryAccess(import_into=RESOURCE))
+
+    why = target.AcrImporter(home, "app", RESOURCE).import_image(f"{registry}/app", Digest.of(b"x"), lambda _: None)
+
+    assert "is another cloud's" in why
+    assert transport.traffic.total().requests == 0
+
+
 # --- locks ------------------------------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,9 @@ _AUDIENCE = "https://containerregistry.azure.net"
 _LIFETIME = 3600.0
 """Seconds that a refresh token is believed to live that does not say it; real ones live for three hours."""
 
+_NEVER = 1e11
+"""Seconds since the epoch that are no date any more."""
+
 _credentials = Expiring()
 
 
@@ -72,8 +75,18 @@ def _exchanged(registry: str, env: Mapping[str, str]) -> tuple[Credential | None
     if token is None:
         return None, time.time()  # nobody: `azure` remembers for how long
     refresh = _exchange(registry, token, env)
-    end = claims(refresh).get("exp")
-    return Credential(USERNAME, Secret(refresh), "identity-token"), float(end or time.time() + _LIFETIME)
+    return Credential(USERNAME, Secret(refresh), "identity-token"), _end(refresh)
+
+
+def _end(token: str) -> float:
+    """When a token ends that was just given, by this machine's clock: that may be wrong, and then no token would do."""
+    now, said = time.time(), claims(token)
+    issued, end = said.get("iat"), said.get("exp")
+    if not isinstance(end, int | float) or not 0 <= end < _NEVER:
+        return now + _LIFETIME
+    if isinstance(issued, int | float) and 0 <= issued <= end:
+        return now + end - issued
+    return float(end)
 
 
 def _exchange(registry: str, token: Secret, env: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 
 from liftlock.auth import acr, azure
 from liftlock.auth.bearer import same_origin
+from liftlock.auth.clouds import provider_of
 from liftlock.auth.secret import Credential
 from liftlock.auth.session import read_answer
 from liftlock.errors import AccessDenied, Conflict, LiftlockError, NotFound, RegistryError, Throttled
@@ -69,6 +70,8 @@ class AcrImporter:
     def import_image(self, source: str, digest: Digest, wait: Callable[[float], None]) -> str:
         registry, _, repository = source.partition("/")
         credential = self._home.authorizer.credential(registry, repository)
+        if credential is not None and provider_of(registry) not in (None, acr):
+            return f"the password of {registry} is another cloud's, and opens more than this registry"
         if credential is not None and not self._is_shareable(credential):
             return f"Azure takes no token of {registry}, only a user name and a password"
         origin: dict[str, Any] = {"registryUri": registry, "sourceImage": f"{repository}@{digest}"}
