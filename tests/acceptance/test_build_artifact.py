@@ -63,9 +63,9 @@ def _sources(folder: Path) -> list[str]:
     "save",
     [
         pytest.param(_skopeo, id="skopeo"),
-        pytest.param(archives.podman_docker_archive, id="podman"),
-        pytest.param(archives.synthetic_docker24, id="synthetic docker 24"),
-        pytest.param(archives.synthetic_docker25, id="synthetic docker 25"),
+        pytest.param(archives.podman_docker_archive, id="podman", marks=pytest.mark.slow),
+        pytest.param(archives.synthetic_docker24, id="synthetic docker 24", marks=pytest.mark.slow),
+        pytest.param(archives.synthetic_docker25, id="synthetic docker 25", marks=pytest.mark.slow),
         pytest.param(archives.synthetic_containerd, id="synthetic containerd store"),
     ],
 )

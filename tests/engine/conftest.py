@@ -30,6 +30,25 @@ stages:
 """
 
 
+_BOTH_ALWAYS = (
+    "test_decisions.py",
+    "test_lease.py",
+    "test_crashes.py",
+    "test_takeover.py",
+    "test_worker.py",
+    "test_library.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Rules are the same on both databases: what is about rules runs on PostgreSQL only with the slow tests."""
+    for item in items:
+        mine = item.path.parent.name == "engine" and item.path.name not in _BOTH_ALWAYS
+        if mine and "postgresql" in item.name:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def make_works(tmp_path: Path, home: Path) -> Iterator[MakeWorks]:  # nobody's own HOME is read
     """A factory of projects with a pipeline file; ``url`` names a database other than SQLite."""

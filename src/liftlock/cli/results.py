@@ -92,7 +92,7 @@ def _write(
     result = results.Result(
         stage=report.stage,
         link=build_facts(os.environ).url,
-        release=report.release or (report.promoted and report.promoted.release),
+        release=report.release or (report.promoted.release if report.promoted else None),
         promoted=report.promoted,
         error=error,
     )
