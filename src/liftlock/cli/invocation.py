@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from liftlock.cli.output import count
@@ -54,7 +54,7 @@ class Invocation:
         verify: Literal["auto", "destination", "client"] = "auto",
         registries: Mapping[str, RegistryAccess] | None = None,
     ) -> Iterator[Session]:
-        """A session with this run's options. While inside, SIGINT and SIGTERM stop it: once cleanly, twice at once."""
+        """A session with this run's options. While inside, signals stop it: once cleanly, twice at once."""
         session = self.new_session(verify=verify, registries=registries, begun=self._begun)
         self._begun = None
         with session, self.stopped_by_signals(), self.cancel.waking(session.abort):
@@ -88,8 +88,11 @@ class Invocation:
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
-        """While inside, the first SIGINT or SIGTERM makes the request to stop, and the second ends the process."""
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        """While inside, the first SIGINT, SIGTERM or SIGHUP makes the request to stop; the second ends the process."""
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._stop) for number in numbers}
         try:
             yield
         finally:
@@ -102,7 +105,8 @@ class Invocation:
         self.signal = number
         if self.output == "text":
             # Not by `sys.stderr`: the signal may have interrupted a write to it.
-            os.write(2, b"stopping; once more to stop at once\n")
+            with suppress(OSError):  # its terminal may be gone
+                os.write(2, b"stopping; once more to stop at once\n")
         # In a thread of its own: whoever was interrupted may hold the very locks that closing sockets needs.
         # Not by `threading.Thread` either, whose start takes locks.
         _thread.start_new_thread(self.cancel.request, ())

@@ -139,7 +139,7 @@ def test_a_dry_run_shows_and_does_nothing(folder: Path) -> None:
     assert not (folder / "app.zip").exists()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_stops_the_build(number: int, code: int, folder: Path) -> None:
     (folder / "b.yml").write_text(
         "version: 0.2\nphases:\n  build:\n    commands: [echo ready $$; sleep 1000]\n    finally: [echo never]\n"

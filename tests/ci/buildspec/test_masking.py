@@ -39,6 +39,11 @@ def test_other_text_stays_as_it_is(text: str, secret: str) -> None:
     assert Mask([secret]).text(text) == text
 
 
+@pytest.mark.parametrize("secret", ["twelve-bytes", "thirteen-byte", "fourteen-bytes"])
+def test_a_secret_alone_in_base64_leaves_nothing(secret: str) -> None:
+    assert Mask([secret]).text(base64.b64encode(secret.encode()).decode()) == "***"
+
+
 @given(
     st.binary(max_size=6),
     st.text(min_size=8, max_size=30),

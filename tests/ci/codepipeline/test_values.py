@@ -238,3 +238,13 @@ def test_sub_replaces_exactly_its_holes(parts: list[tuple[str, str]]) -> None:
 def test_sub_takes_or_refuses_every_text(text: str) -> None:
     with suppress(ConfigError):
         assert isinstance(evaluated(f"!Sub '{text}'"), str)
+
+
+def test_names_that_hold_each_other_twice_and_twice_are_given_up() -> None:
+    project = "  P{0}: {{Type: 'AWS::CodeBuild::Project', Properties: {{Name: !Sub '${{P{1}}}${{P{1}}}'}}}}\n"
+    chain = "".join(project.format(number, number + 1) for number in range(30))
+    last = "  P30: {Type: 'AWS::CodeBuild::Project', Properties: {Name: ''}}\n"
+    made = Values(gather([("t.yaml", f"Resources:\n{chain}{last}".encode())]), Cloud({}), {})
+
+    with pytest.raises(ConfigError, match="put together of too many others"):
+        made.project_name("P0")

@@ -85,8 +85,9 @@ def _forms(secret: str) -> Iterator[bytes]:
             # Of the characters at both ends, bits belong to the neighbours.
             encoded = base64.b64encode(b"\0" * before + data)
             whole = (before + len(data)) // 3 * 4
-            part = encoded[(0, 2, 3)[before] : whole]
-            yield from (part, part.translate(_FOR_URLS))
+            start = (0, 2, 3)[before]
+            for part in (encoded[start:whole], encoded[start:]):  # with something after it, and at the end
+                yield from (part, part.translate(_FOR_URLS))
 
 
 def _overlapping(data: bytes, forms: tuple[bytes, ...]) -> Iterator[tuple[int, int]]:

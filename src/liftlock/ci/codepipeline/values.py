@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from liftlock.ci.codepipeline.cloud import Cloud
 from liftlock.ci.codepipeline.files import Templates
-from liftlock.ci.codepipeline.template import Call, Listing, Node, Nothing, Table, Text
+from liftlock.ci.codepipeline.template import MAX_BYTES, MAX_VALUES, Call, Listing, Node, Nothing, Table, Text
 from liftlock.errors import ConfigError, UsageError
 from liftlock.release.names import suggestion
 
@@ -33,6 +33,7 @@ class Values:
         self._cloud = cloud
         self._given = given
         self._under_way: list[str] = []
+        self._asked = 0
         self._secrets: set[str] = set()
         known = (*templates.parameters, *templates.resources)
         for name in given if templates.whole else ():
@@ -115,6 +116,15 @@ class Values:
         return logical if properties is None else self.optional(self.table(properties), "Name", logical)
 
     def _text(self, node: Node) -> str:
+        self._asked += 1
+        if self._asked <= MAX_VALUES:
+            text = self._evaluated(node)
+            if len(text) <= MAX_BYTES:
+                return text
+        # A name that holds another twice, which holds a third twice, has no end worth waiting for.
+        raise node.error("this text is put together of too many others")
+
+    def _evaluated(self, node: Node) -> str:
         match node:
             case Text(taken_for=kind) if kind:
                 raise node.error(f"YAML takes {node.text} for {kind}, which may change it", hint="write it in quotes")
