@@ -132,10 +132,10 @@ class TestContract:
         made = shelf.publish("changed-1", web=shelf.image(b"layer"))
         shelf.change(made, made.document.replace(b"changed-1", b"changed-2"))
 
-        with pytest.raises(CorruptContent):
-            shelf.store.get(made.id)
-        with pytest.raises(CorruptContent):
-            shelf.store.put(made)
+        for deed in (lambda: shelf.store.get(made.id), lambda: shelf.store.put(made)):
+            with pytest.raises(CorruptContent) as caught:
+                deed()
+            assert shelf.store.place.removeprefix("oci:") in caught.value.message
 
     def test_no_two_images_share_a_tag(self) -> None:
         """Whatever their names: neither `a-b` of build `c`, and `a` of build `b-c`, nor two pipelines' build 1."""
@@ -236,6 +236,11 @@ class TestContract:
         assert shelf.target.resolve(children[1].digest) is None
 
 
+@pytest.fixture
+def s3_place(request: pytest.FixtureRequest) -> Place:
+    return objects.on_s3(request.getfixturevalue("moto"))
+
+
 @pytest.fixture(params=["local", "s3", "azure"])
 def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[[], ArtifactStore], Shelf]:
     """A store that knows of others who use it, and its shelf."""
@@ -266,6 +271,21 @@ def test_content_without_a_tag_is_collected_when_it_is_old_enough(lasting: Lasti
     assert (swept.objects, swept.size) == (2, len(b"left behind") + left.size)
     assert shelf.target.resolve(left.digest) is None
     assert shelf.store.get(kept.id) == kept
+
+
+def test_nothing_is_collected_where_a_manifest_is_damaged(s3_place: Place) -> None:
+    """What it names is not known then; made whole again, it needs its layers."""
+    shelf = in_a_bucket(s3_place)
+    kept = shelf.publish("1", web=shelf.image(b"needed"))
+    key = f"blobs/sha256/{kept.images['web'].digest.hex}"
+    whole = s3_place.read(key)
+    for damaged in (b"cut", bytes(len(whole)), whole + bytes(5 << 20)):
+        s3_place.write(key, damaged)
+        with pytest.raises(CorruptContent), shelf.store.alone():
+            shelf.store.collect([], before=LATER)
+
+    s3_place.write(key, whole)
+    assert all(shelf.target.has_blob(blob.digest) for blob in shelf.target.manifest(image_tag(kept, "web")).blobs)
 
 
 def test_nobody_collects_while_somebody_publishes(lasting: Lasting) -> None:

@@ -13,11 +13,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from liftlock.errors import CorruptContent
 from liftlock.oci.digest import Digest
 from liftlock.release.artifact import Artifact
 from liftlock.targets.scratch import Scratch
 
-__all__ = ["ArtifactStore", "Swept", "image_tag"]
+__all__ = ["ArtifactStore", "Swept", "image_tag", "read_document"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +80,12 @@ class ArtifactStore(Protocol):
 def image_tag(artifact: Artifact, image: str) -> str:
     """The tag that keeps one image's content from being collected, and lets other tools find it."""
     return f"{image}-{artifact.id.short}"
+
+
+def read_document(document: bytes, artifact_id: Digest, where: str) -> Artifact:
+    """The artifact of a document that was kept at ``where``; raises `CorruptContent` when it is another one now."""
+    try:
+        return Artifact.parse(document, artifact_id)
+    except CorruptContent as error:
+        hint = error.hint or "remove it, and publish the build again: that writes it anew"
+        raise CorruptContent(f"{where}: {error.message}", hint=hint) from None

@@ -14,7 +14,7 @@ from liftlock.errors import Conflict, CorruptContent, NotFound
 from liftlock.oci.digest import HEX_LENGTH, Digest
 from liftlock.oci.manifest import MAX_MANIFEST
 from liftlock.release.artifact import Artifact
-from liftlock.store.artifact_store import Swept, image_tag
+from liftlock.store.artifact_store import Swept, image_tag, read_document
 from liftlock.store.reachable import dropped_tags, reachable
 from liftlock.targets.files import NewFile, file_error, read_small, sync_folder
 from liftlock.targets.layout import LayoutTarget
@@ -65,7 +65,7 @@ class LocalStore:
         document = read_small(os.fspath(path), MAX_MANIFEST)
         if document is None:
             raise NotFound(f"the store {self._folder} has no artifact {artifact_id.short}")
-        return Artifact.parse(document, artifact_id)
+        return read_document(document, artifact_id, str(path))
 
     def ids(self) -> Collection[Digest]:
         found = set()

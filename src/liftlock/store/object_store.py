@@ -12,7 +12,7 @@ from liftlock.errors import Conflict, CorruptContent, LiftlockError, NotFound
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import MAX_MANIFEST
 from liftlock.release.artifact import Artifact
-from liftlock.store.artifact_store import Swept, image_tag
+from liftlock.store.artifact_store import Swept, image_tag, read_document
 from liftlock.store.reachable import dropped_tags, reachable
 from liftlock.targets.object_bucket import Found
 from liftlock.targets.object_leftovers import abort_uploads
@@ -73,7 +73,7 @@ class ObjectStore:
         document = self._bucket.get(_key(artifact_id), MAX_MANIFEST)
         if document is None:
             raise NotFound(f"{self.place} has no artifact {artifact_id.short}")
-        return Artifact.parse(document, artifact_id)
+        return read_document(document, artifact_id, f"{self.place}/{_key(artifact_id)}")
 
     def ids(self) -> Collection[Digest]:
         found = set()

@@ -46,8 +46,17 @@ def reachable(target: Target, tags: Collection[str], *, roots: Iterable[Digest] 
     with ThreadPoolExecutor(WORKERS) as pool:
         if roots is None:
             named = [tag for tag in tags if not _ATTACHED.match(tag)]
-            roots = [found.digest for found in pool.map(target.resolve, named) if found is not None]
+            roots = [digest for digest in pool.map(lambda tag: _root(target, tag), named) if digest is not None]
         return _walk(target, set(roots), attached, frozenset(tags), pool.map)
+
+
+def _root(target: Target, tag: str) -> Digest | None:
+    """What a tag names; None when that is gone. What is damaged is raised: `resolve` says of it that it is gone."""
+    found = target.resolve(tag)
+    try:
+        return found.digest if found else target.manifest(tag).digest
+    except NotFound:
+        return None
 
 
 def dropped_tags(tags: Iterable[str], reach: Reach) -> list[str]:

@@ -14,7 +14,7 @@ from liftlock.oci import media_types as mt
 from liftlock.oci.digest import Digest
 from liftlock.oci.manifest import MAX_MANIFEST, Descriptor, Manifest
 from liftlock.release.artifact import ARTIFACT_TYPE, Artifact
-from liftlock.store.artifact_store import Swept, image_tag
+from liftlock.store.artifact_store import Swept, image_tag, read_document
 from liftlock.store.reachable import reachable
 from liftlock.targets.base import WritableTarget, read_blob
 from liftlock.targets.scratch import Scratch, ScratchBeside
@@ -76,7 +76,7 @@ class RegistryStore:
             raise CorruptContent(f"{self.place}:{tag} does not hold artifact {artifact_id.short}")
         if manifest.layers[0].size > MAX_MANIFEST:
             raise CorruptContent(f"{self.place}:{tag} is larger than {MAX_MANIFEST} bytes")
-        return Artifact.parse(read_blob(self._target, manifest.layers[0]), artifact_id)
+        return read_document(read_blob(self._target, manifest.layers[0]), artifact_id, f"{self.place}:{tag}")
 
     def ids(self) -> Collection[Digest]:
         return {Digest(f"sha256:{match[1]}") for tag in self._target.tags() if (match := _TAG.match(tag))}
