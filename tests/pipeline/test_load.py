@@ -144,6 +144,8 @@ def test_aliases_are_written_out() -> None:
         ("./artifacts", "ftp://host/artifacts", 3, "names no object store", "s3://"),
         ("./artifacts", "s3://b/artifacts", 3, "cannot name a bucket", "s3://bucket"),
         ("./artifacts", "oci://registry.example/artifacts:1", 3, "has a tag", "oci://registry/repository"),
+        ("./artifacts", "s3://me:hidden@bucket/x", 3, "without user and password", "from the environment"),
+        ("./artifacts", "oci://me:hidden@registry.example/x", 3, "without user and password", "from the environment"),
         ("./artifacts", "docker:artifacts", 3, "names no store", "oci://"),
         ("trigger: manual", "evidence: [slsa]", 13, "evidence is not supported by this version", "take it out"),
         ("{ca-file: certs/ca.pem}", "{verify: strict}", 8, "verify is not supported by this version", ""),

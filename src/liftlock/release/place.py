@@ -72,6 +72,9 @@ def parse_place(text: str) -> str:
 
 def parse_store(text: str) -> str:
     """An artifact store that is no folder, in its one spelling; raises `UsageError`."""
+    if "@" in text.partition("://")[2].partition("/")[0]:
+        # Not shown: it may be a password.
+        raise UsageError("a store is written without user and password", hint="credentials come from the environment")
     if not text.startswith(REGISTRY_STORE):
         return str(BucketName.parse(text))
     reference = Reference.parse(text.removeprefix(REGISTRY_STORE))

@@ -68,6 +68,12 @@ class Location(NamedTuple):
         """Read what was written; raises `UsageError` naming what is wrong and how to write it."""
         prefix, colon, rest = text.partition(":")
         if rest.startswith("//"):
+            if "@" in rest[2:].partition("/")[0]:
+                # Not shown: it may be a password.
+                raise UsageError(
+                    "a place is written without user and password",
+                    hint="sign in with liftlock login, or with the cloud",
+                )
             if prefix in _BUCKETS:
                 return _in_a_bucket(text)
             raise UsageError(f"{text!r} is written as a URL", hint=_URLS.get(prefix, _FORMS))
