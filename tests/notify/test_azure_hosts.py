@@ -111,6 +111,7 @@ SECRETS: list[tuple[dict[str, Any], str]] = [
     ({"imageRegistryCredentials": [{"server": "prod.example", "username": "u"}]}, "the password of the registry prod"),
     ({"volumes": [{"name": "data", "azureFile": {"shareName": "s"}}]}, "the storage key of the volume data"),
     ({"volumes": [{"name": "keys", "secret": {}}]}, "the secret volume keys"),
+    ({"extensions": [{"name": "kube-proxy"}]}, "the protected settings of the extension kube-proxy"),
     ({"diagnostics": {"logAnalytics": {"workspaceId": "w"}}}, "the key of its log workspace"),
     (
         {"initContainers": [{"name": "i", "properties": {"image": "i", "environmentVariables": [{"name": "KEY"}]}}]},

@@ -374,7 +374,8 @@ def test_a_cluster_of_ones_own_network_is_meant(receiver: Receiver, web: dict[st
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"workload": "pod/web"}, "workload"),
+        ({"workload": "pod/web"}, "write deployment/NAME"),
+        ({"server": "http://k.example"}, "not sent without TLS"),
         ({"workload": "deployment/../secrets/x"}, "workload"),
         ({"namespace": "a/b"}, "namespace"),
         ({"token": None}, "say server and token, or kubeconfig"),

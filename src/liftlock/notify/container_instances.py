@@ -150,6 +150,8 @@ def _unreadable(properties: Mapping[str, Any]) -> Iterator[str]:
             yield f"the storage key of the volume {each.get('name')}"
         if each.get("secret") is not None:
             yield f"the secret volume {each.get('name')}"
+    for each in properties.get("extensions") or []:
+        yield f"the protected settings of the extension {each.get('name')}"
     if (properties.get("diagnostics") or {}).get("logAnalytics"):
         yield "the key of its log workspace"
 

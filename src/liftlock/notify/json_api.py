@@ -17,7 +17,7 @@ from liftlock.kinds.tools import Tools
 from liftlock.transport.settings import TlsFiles
 from liftlock.transport.urls import is_loopback, split_url
 
-__all__ = ["Api", "parsed"]
+__all__ = ["Api", "is_open", "parsed"]
 
 _LOOK = 0.1
 """Seconds between two looks at whether somebody asked to stop."""
@@ -56,7 +56,8 @@ class Api:
         Raises `AccessDenied` (401, 403), `NotFound`, and `TransportError`: temporary for 408, 409, 425, 429 and 5xx.
         """
         url = path if "://" in path else f"{self.base.reveal()}{path}"
-        self._require_privacy(url)
+        if is_open(url):
+            raise ConfigError(f"{split_url(url)[0].authority}: a token is not sent without TLS", hint="write https://")
         headers = {"accept": Secret("application/json")}
         token = self.token()
         if token is not None:
@@ -93,13 +94,14 @@ class Api:
             threading.Event().wait(min(left, _LOOK))
         raise Cancelled("cancelled")
 
-    def _require_privacy(self, url: str) -> None:
-        try:
-            origin, _ = split_url(url)
-        except TransportError:
-            return  # `call` says so, without showing it
-        if origin.scheme == "http" and not is_loopback(origin.host):
-            raise ConfigError(f"{origin.authority}: a token is not sent without TLS", hint="write https://")
+
+def is_open(url: str) -> bool:
+    """Whether others could read what is sent to a URL: no TLS, and not this machine."""
+    try:
+        origin, _ = split_url(url)
+    except TransportError:
+        return False  # `call` says what is wrong, without showing it
+    return origin.scheme == "http" and not is_loopback(origin.host)
 
 
 def parsed(answer: Answer) -> Any:

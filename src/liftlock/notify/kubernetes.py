@@ -7,6 +7,7 @@ https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kub
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from liftlock.errors import LiftlockError, TransportError
 from liftlock.kinds.options import WebUrl
@@ -30,7 +31,7 @@ from liftlock.notify.containers import (
     require_containers,
     wanted,
 )
-from liftlock.notify.json_api import Api, parsed
+from liftlock.notify.json_api import Api, is_open, parsed
 from liftlock.notify.kubeconfig import Cluster, read
 from liftlock.notify.kubernetes_rollout import KINDS, progress
 from liftlock.notify.options import Timeout
@@ -49,10 +50,16 @@ _FIRST_LOOK, _LONGEST_PAUSE = 0.1, 5.0
 _NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 
 
+def _a_workload(text: str) -> str:
+    if not re.fullmatch(rf"(deployment|statefulset|daemonset)/{_NAME}", text):
+        raise ValueError("write deployment/NAME, statefulset/NAME or daemonset/NAME")
+    return text
+
+
 class KubernetesOptions(Options):
     """Which workload, in which cluster, as whom."""
 
-    workload: Annotated[str, Field(pattern=rf"^(deployment|statefulset|daemonset)/{_NAME}$")] = Field(
+    workload: Annotated[str, AfterValidator(_a_workload)] = Field(
         description="deployment/NAME, statefulset/NAME or daemonset/NAME."
     )
     namespace: Annotated[str, Field(pattern=rf"^({_NAME})?$")] = Field(
@@ -83,6 +90,8 @@ class KubernetesOptions(Options):
             raise ValueError("say server and token, or kubeconfig")
         if self.kubeconfig is not None and (self.server or self.token or self.ca_file):
             raise ValueError("kubeconfig says server, token and ca-file: leave these out")
+        if self.server and is_open(self.server):
+            raise ValueError("server: a token is not sent without TLS: write https://")
         return self
 
 
