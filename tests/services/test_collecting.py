@@ -275,7 +275,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=20)
+@settings(max_examples=5)
 @given(steps=STEPS)
 def test_whatever_happens_what_stages_hold_or_may_go_back_to_is_whole(steps: list[Step]) -> None:
     stages = ("dev", "test", "prod")
