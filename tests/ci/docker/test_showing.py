@@ -129,6 +129,18 @@ def test_the_table_of_images(docker: Docker, image: Image, name: str) -> None:
     assert docker("image", "ls", "-q", "sho*:1").lines == [image.digest[7:19]]
 
 
+def test_a_template_may_ask_for_a_table(docker: Docker, name: str) -> None:
+    docker("pull", name)
+    docker("tag", name, "short:1")
+
+    assert docker("images", "--format", "table {{.Tag}}\\t{{.Repository}}:").lines == [
+        "TAG       REPOSITORY:",
+        "1         short:",
+        f"latest    {name}:",
+    ]
+    assert docker("history", "--format", "table {{.CreatedAt}}", name).lines[0] == "CREATED AT"
+
+
 def test_names_of_docker_hub_are_short(docker: Docker, registry: Registry, image: Image) -> None:
     remote.push(image.layout, "latest", registry, "library/tool")
     hub = {"LIFTLOCK_ENDPOINTS": f"docker.io={registry.url}"}

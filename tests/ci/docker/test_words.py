@@ -113,7 +113,7 @@ def test_a_missing_image_is_an_empty_answer(docker: Docker) -> None:
     assert docker("inspect", "missing", code=1).out == "[]\n"
     assert docker("image", "inspect", "-f", "{{.Id}}", "missing", code=1).out == "\n"
     assert docker("images", "-q", "missing").out == ""
-    assert docker("images").lines == ["REPOSITORY   TAG   IMAGE ID   CREATED   SIZE"]
+    assert docker("images").lines == ["REPOSITORY   TAG       IMAGE ID   CREATED   SIZE"]
 
 
 def test_a_forced_removal_of_nothing_is_no_failure(docker: Docker) -> None:

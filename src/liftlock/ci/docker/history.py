@@ -9,7 +9,8 @@ from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.local import found
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.store import Image
-from liftlock.ci.docker.texts import since, size_text, table
+from liftlock.ci.docker.template import listing
+from liftlock.ci.docker.texts import since, size_text
 from liftlock.oci.manifest import Manifest
 from liftlock.typed import Any
 
@@ -19,7 +20,14 @@ MISSING = "<missing>"
 """The ID of a step that is no image of its own, which all but the last are."""
 CREATED_BY = 45
 """Characters of a step's command that are shown."""
-_COLUMNS = {"ID": "IMAGE", "CreatedSince": "CREATED", "CreatedBy": "CREATED BY", "Size": "SIZE", "Comment": "COMMENT"}
+_HEADINGS = {
+    "ID": "IMAGE",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "CreatedBy": "CREATED BY",
+    "Size": "SIZE",
+    "Comment": "COMMENT",
+}
 
 
 def history(run: Run, given: Flags) -> None:
@@ -29,15 +37,11 @@ def history(run: Run, given: Flags) -> None:
     steps = _steps(config(run, image, manifest), manifest) if manifest else []
     whole = "no-trunc" in given.on
     rows = [_row(image, step, size, last=not at, whole=whole) for at, (step, size) in enumerate(reversed(steps))]
-    template = given.values.get("format", "table")
     if "quiet" in given.on:
         lines = [row["ID"] for row in rows]
-    elif template in ("", "table"):
-        lines = table([list(_COLUMNS.values()), *([row[key] for key in _COLUMNS] for row in rows)])
     else:
-        from liftlock.ci.docker.template import render
-
-        lines = [render(template, row) for row in rows]
+        columns = [name for name in _HEADINGS if name != "CreatedAt"]
+        lines = listing(given.values.get("format", ""), rows, _HEADINGS, columns)
     for line in lines:
         run.say(line)
 
@@ -54,7 +58,7 @@ def _steps(configuration: Mapping[str, Any], manifest: Manifest) -> Sequence[tup
 
 
 def _row(image: Image, step: Mapping[str, Any], size: int, *, last: bool, whole: bool) -> Mapping[str, str]:
-    by, created = str(step.get("created_by") or ""), str(step.get("created") or "")
+    by, created = str(step.get("created_by") or "").replace("\t", " "), str(step.get("created") or "")
     shown = str(image.digest) if whole else image.digest.hex[:12]
     return {
         "ID": shown if last else MISSING,

@@ -10,18 +10,20 @@ from liftlock.ci.docker.flags import Flags
 from liftlock.ci.docker.names import familiar_name
 from liftlock.ci.docker.run import Run
 from liftlock.ci.docker.store import Image, Store
-from liftlock.ci.docker.texts import since, size_text, table
+from liftlock.ci.docker.template import listing
+from liftlock.ci.docker.texts import since, size_text
 from liftlock.errors import CorruptContent, NotFound
 
 __all__ = ["images"]
 
 NONE = "<none>"
-_COLUMNS = {
+_HEADINGS = {
     "Repository": "REPOSITORY",
     "Tag": "TAG",
     "Digest": "DIGEST",
     "ID": "IMAGE ID",
     "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
     "Size": "SIZE",
 }
 
@@ -34,16 +36,12 @@ def images(run: Run, given: Flags) -> None:
         for image in reversed(run.store.images())
         if not wanted or _matches(image, wanted)
     ]
-    template = given.values.get("format", "table")
     if "quiet" in given.on:
         lines = [row["ID"] for row in rows]
-    elif template in ("", "table"):
-        shown = [key for key in _COLUMNS if key != "Digest" or "digests" in given.on]
-        lines = table([[_COLUMNS[key] for key in shown], *([row[key] for key in shown] for row in rows)])
     else:
-        from liftlock.ci.docker.template import render
-
-        lines = [render(template, row) for row in rows]
+        left_out = {"CreatedAt"} if "digests" in given.on else {"CreatedAt", "Digest"}
+        columns = [name for name in _HEADINGS if name not in left_out]
+        lines = listing(given.values.get("format", ""), rows, _HEADINGS, columns)
     for line in lines:
         run.say(line)
 

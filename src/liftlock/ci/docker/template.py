@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 
+from liftlock.ci.docker.texts import table
 from liftlock.ci.docker.words import Said
 from liftlock.typed import Any
 
-__all__ = ["fields", "render"]
+__all__ = ["fields", "listing", "render"]
 
 _ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
 _FIELD = re.compile(r"\.(?:\w+(?:\.\w+)*)?\Z")
@@ -27,6 +29,18 @@ def render(template: str, value: object) -> str:
         return _json(value)
     text = template.replace("\\t", "\t").replace("\\n", "\n")
     return _ACTION.sub(lambda found: _evaluate(found[1], value), text)
+
+
+def listing(
+    template: str, rows: Sequence[Mapping[str, str]], headings: Mapping[str, str], columns: Sequence[str]
+) -> list[str]:
+    """The lines of a list: a table of ``columns``, or what the template says; after ``table`` it says the columns."""
+    if template in ("", "table"):
+        template = "table " + "\t".join(f"{{{{.{column}}}}}" for column in columns)
+    if not template.startswith("table "):
+        return [render(template, row) for row in rows]
+    cells = template.removeprefix("table ").strip(" ")
+    return table([render(cells, row).split("\t") for row in (headings, *rows)])
 
 
 def fields(template: str) -> set[str]:

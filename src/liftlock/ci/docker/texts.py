@@ -37,6 +37,6 @@ def since(created: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns below each other, three blanks apart."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    """Columns below each other, three blanks apart and ten wide at least (docker/cli ``formatter``'s tabwriter)."""
+    widths = [max(10, 3 + max(map(len, column))) for column in zip(*rows, strict=True)]
+    return ["".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
