@@ -89,7 +89,7 @@ class LocalStore:
         gone = tags & {image_tag(artifact, image) for artifact in removed for image in artifact.images}
         if not dry_run:
             for artifact in removed:
-                self._path(artifact.id).unlink(missing_ok=True)
+                _remove(self._path(artifact.id))
             for tag in sorted(gone):
                 self._layout.delete_tag(tag)
         reach = reachable(self._layout, tags - gone)
@@ -104,7 +104,7 @@ class LocalStore:
             size += path.stat().st_size
             objects += 1
             if not dry_run:
-                path.unlink(missing_ok=True)
+                _remove(path)
         return Swept(objects=objects, size=size)
 
     def _unneeded(self, needed: Collection[Digest], before: dt.datetime) -> Iterator[Path]:
@@ -119,17 +119,23 @@ class LocalStore:
     def _lock(self, how: int) -> Iterator[None]:
         self._layout.prepare(0)
         path = self._folder / LOCK
-        try:
-            with path.open("a") as file:
-                try:
-                    fcntl.flock(file, how)
-                except BlockingIOError:
-                    raise Conflict(
-                        f"somebody is publishing into the store {self._folder}", hint="run the same command again later"
-                    ) from None
-                yield
-        except OSError as error:
-            raise file_error(error, f"{path} cannot be locked") from error
+        with contextlib.ExitStack() as opened:
+            try:
+                fcntl.flock(opened.enter_context(path.open("a")), how)
+            except BlockingIOError:
+                raise Conflict(
+                    f"somebody is publishing into the store {self._folder}", hint="run the same command again later"
+                ) from None
+            except OSError as error:
+                raise file_error(error, f"{path} cannot be locked") from error
+            yield
 
     def _path(self, artifact_id: Digest) -> Path:
         return self._folder / f"{artifact_id.hex}.json"
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise file_error(error, f"{path} cannot be removed") from error

@@ -88,43 +88,40 @@ class RegistryStore:
         tags = set(self._target.tags())
         documents = tags & {_tag(artifact.id) for artifact in removed}
         gone = tags & {image_tag(artifact, image) for artifact in removed for image in artifact.images}
+        there = [
+            each for each in removed if _tag(each.id) in tags or any(image_tag(each, i) in tags for i in each.images)
+        ]
         needed = reachable(self._target, tags - gone - documents)
-        roots = {image.digest for artifact in removed for image in artifact.images.values()}
-        found = reachable(self._target, tags, roots=roots - needed.manifests)
-        unneeded = found.manifests - needed.manifests
+        # A tag goes with its manifest. On one that is needed it stays as long: some registries delete no single tag.
+        roots = {image.digest for artifact in there for image in artifact.images.values()} - needed.manifests
+        unneeded = reachable(self._target, tags, roots=roots).manifests - needed.manifests
         notes = ["blobs are left to the registry, which collects what no manifest names"]
         if dry_run:
             return Swept(objects=len(unneeded) + len(documents), notes=tuple(notes))
-        count = 0
-        for tag in sorted(documents):
-            count += self._delete(self._digest(tag), notes)
-        # A tag goes with its manifest; where that is needed, by itself, if the registry can do that.
-        for tag in sorted(tag for tag in gone if self._digest(tag) in needed.manifests):
-            with contextlib.suppress(NotFound):
-                try:
-                    self._target.delete_tag(tag)
-                except RegistryError as error:
-                    notes.append(f"the tag {tag} stays on an image that another artifact needs: {error.message}")
-        # Roots first: an index is never left without its children.
-        for digest in sorted(unneeded, key=lambda each: (each not in roots, each)):
-            count += self._delete(digest, notes)
-        return Swept(objects=count, notes=tuple(dict.fromkeys(notes)))
+        # What leads to others goes after them, and documents last: interrupted, the next collection finds what is left.
+        # Amazon ECR keeps what an index names, so what was refused is tried again when the index is gone.
+        left = sorted(unneeded, key=lambda each: (each in roots, each))
+        for said in ([], notes):
+            left = [digest for digest in left if not self._delete(digest, said)]
+        kept = [tag for tag in sorted(documents) if left or not self._delete(self._digest(tag), notes)]
+        objects = len(unneeded) - len(left) + len(documents) - len(kept)
+        return Swept(objects=objects, notes=tuple(dict.fromkeys(notes)))
 
     def _digest(self, tag: str) -> Digest | None:
         found = self._target.resolve(tag)
         return found.digest if found else None
 
-    def _delete(self, digest: Digest | None, notes: list[str]) -> int:
-        if digest is None:
-            return 0
+    def _delete(self, digest: Digest | None, notes: list[str]) -> bool:
+        """Whether it is gone."""
         try:
-            self._target.delete_manifest(digest)
+            if digest is not None:
+                self._target.delete_manifest(digest)
         except NotFound:
-            return 0
+            pass
         except RegistryError as error:
             notes.append(f"a manifest stays: {error.message}")
-            return 0
-        return 1
+            return False
+        return True
 
 
 def _tag(artifact_id: Digest) -> str:
