@@ -242,3 +242,9 @@ def test_the_endpoint_of_a_pipeline_file_is_where_the_exchange_goes(entra: Entra
 
     assert found is not None
     assert len(contoso.exchanges) == 1
+
+
+@pytest.mark.parametrize("url", ["http://management.example", "management.azure.com", "ftp://x"])
+def test_a_resource_manager_is_spoken_to_with_tls(url: str) -> None:
+    with pytest.raises(ConfigError, match="AZURE_RESOURCE_MANAGER_ENDPOINT is no https URL"):
+        acr.resource_manager(REGISTRY, {"AZURE_RESOURCE_MANAGER_ENDPOINT": url})

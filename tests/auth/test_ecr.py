@@ -236,10 +236,15 @@ def test_who_only_reads_from_ecr_public_needs_no_aws(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     api.always(refused("AccessDeniedException", "no"))
 
-    assert ecr.credential("public.ecr.aws", nobody, "") is None
-    assert ecr.credential("public.ecr.aws", env, "") is None
+    def stranger(env: Mapping[str, str]) -> str:
+        keychain = Keychain(env)
+        assert keychain.find("public.ecr.aws", "acme/app") is None
+        return str(keychain.trouble("public.ecr.aws"))
+
+    assert "has no AWS credentials" in stranger(nobody)
+    assert "refuses ecr-public:GetAuthorizationToken" in stranger(env)
     monkeypatch.setitem(sys.modules, "botocore.session", None)
-    assert ecr.credential("public.ecr.aws", {**nobody, "AWS_PROFILE": "x"}, "") is None
+    assert "boto3, which is not installed" in stranger({**nobody, "AWS_PROFILE": "x"})
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from liftlock.auth import azure
 from liftlock.auth.expiring import Expiring, claims
 from liftlock.auth.secret import Credential, Secret
-from liftlock.errors import AccessDenied, ConfigError, RegistryError
+from liftlock.errors import AccessDenied, ConfigError, RegistryError, TransportError
 from liftlock.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,8 +57,20 @@ def credential(registry: str, env: Mapping[str, str], role: str) -> Credential |
 
 
 def resource_manager(registry: str, env: Mapping[str, str]) -> str:
-    """The URL of Azure's resource manager for a registry; ``AZURE_RESOURCE_MANAGER_ENDPOINT`` names another."""
-    return (env.get("AZURE_RESOURCE_MANAGER_ENDPOINT") or _of_cloud(registry) or _MANAGER).rstrip("/")
+    """The URL of Azure's resource manager for a registry; ``AZURE_RESOURCE_MANAGER_ENDPOINT`` names another.
+
+    Raises `ConfigError` when that one would be sent tokens, and passwords of sources, without encryption.
+    """
+    from liftlock.transport.urls import is_loopback, split_url
+
+    url = (env.get("AZURE_RESOURCE_MANAGER_ENDPOINT") or _of_cloud(registry) or _MANAGER).rstrip("/")
+    try:
+        origin = split_url(url)[0]
+    except TransportError:
+        origin = None
+    if origin is None or (origin.scheme != "https" and not is_loopback(origin.host)):
+        raise ConfigError("AZURE_RESOURCE_MANAGER_ENDPOINT is no https URL", hint="a token is not sent without TLS")
+    return url
 
 
 def _of_cloud(registry: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from liftlock.auth import aws
 from liftlock.auth.expiring import LONGEST_MARGIN, Expiring
 from liftlock.auth.secret import Credential, Secret
-from liftlock.errors import AccessDenied, ConfigError, TransportError
+from liftlock.errors import ConfigError, TransportError
 from liftlock.typed import Any, NamedTuple
 
 __all__ = ["EcrRegistry", "credential", "ecr_client", "forget"]
@@ -76,8 +76,8 @@ class EcrRegistry(NamedTuple):
         return "ecr-public" if self.is_public else "ecr"
 
 
-def credential(registry: str, env: Mapping[str, str], role: str) -> Credential | None:
-    """The password of a registry, see `clouds.Provider`; None for ECR Public where AWS gives this environment none."""
+def credential(registry: str, env: Mapping[str, str], role: str) -> Credential:
+    """The password of a registry, see `clouds.Provider`."""
     where = EcrRegistry.parse(registry)
     return _passwords.get((where.api, role, aws.identity(env)), lambda: _ask(where, env, role))
 
@@ -113,19 +113,13 @@ def forget() -> None:
     _clients.forget()
 
 
-def _ask(where: EcrRegistry, env: Mapping[str, str], role: str) -> tuple[Credential | None, float]:
+def _ask(where: EcrRegistry, env: Mapping[str, str], role: str) -> tuple[Credential, float]:
     action = f"{where.service}:GetAuthorizationToken"
-    open_to_all = where.is_public and not role
-    try:
-        ecr = ecr_client(where, env, role, action)
-        if ecr is None:
-            raise aws.no_credentials(where.host, action)
-        with aws.calling(where.host, action):
-            answer = ecr.get_authorization_token()
-    except (ConfigError, AccessDenied):
-        if open_to_all:
-            return None, time.time() + NOBODY_FOR  # reading there needs no AWS, no boto3, and no right
-        raise
+    ecr = ecr_client(where, env, role, action)
+    if ecr is None:
+        raise aws.no_credentials(where.host, action)
+    with aws.calling(where.host, action):
+        answer = ecr.get_authorization_token()
     try:
         given = answer["authorizationData"]
         return _read(given if where.is_public else given[0])
