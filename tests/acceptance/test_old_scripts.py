@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -181,12 +181,6 @@ LEVEL = """\
               RunOrder: {order}
 """
 PASSWORD = "open-sesame-please"
-
-
-@pytest.fixture
-def moto() -> Iterator[Moto]:
-    with Moto() as running:
-        yield running
 
 
 def block(page: str, beginning: str) -> str:

@@ -181,6 +181,17 @@ def test_a_folder_for_artifacts_within_the_source_is_not_collected(build: Build,
     assert ran.result.artifacts[""].files == ("a",)
 
 
+def test_a_folder_is_not_collected_into_itself(build: Build, source: Path) -> None:
+    text = (
+        "version: 0.2\nphases:\n  build: {commands: [mkdir out && touch out/a]}\n"
+        "artifacts: {files: ['**/*'], base-directory: out}\n"
+    )
+
+    failure = build(text, artifacts=source / "out").result.failure
+
+    assert failure and failure.message == f"{source / 'out'} is where artifacts are collected to"
+
+
 def test_one_artifact_does_not_hold_the_other(build: Build, source: Path) -> None:
     ran = build(
         "version: 0.2\nphases:\n  build: {commands: [touch a]}\n"

@@ -34,6 +34,7 @@ phases:
 
 
 @pytest.mark.acceptance
+@pytest.mark.slow
 def test_an_image_is_promoted(make_registry: MakeRegistry, moto: Moto, tmp_path: Path) -> None:
     registry = make_registry(user="AWS", password=aws.registry_password())
     image = images.make_image(tmp_path / "app", platforms=("linux/amd64", "linux/arm64"), seed="app")

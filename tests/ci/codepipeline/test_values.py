@@ -193,16 +193,15 @@ def test_what_is_no_account_or_region_is_refused(account: str, region: str) -> N
         Cloud({}, account=account, region=region)
 
 
-def test_account_and_region_that_nothing_says_are_asked_of_aws(tmp_path: Path) -> None:
+def test_account_and_region_that_nothing_says_are_asked_of_aws(moto: Moto, tmp_path: Path) -> None:
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text("[default]\nregion = eu-central-1\n")
-    with Moto() as moto:
-        env = {name: value for name, value in moto.env.items() if name != "AWS_DEFAULT_REGION"}
-        cloud = Cloud({**env, "HOME": str(tmp_path)})
+    env = {name: value for name, value in moto.env.items() if name != "AWS_DEFAULT_REGION"}
+    cloud = Cloud({**env, "HOME": str(tmp_path)})
 
-        assert cloud.known == ("", "")
-        assert (cloud.account, cloud.region) == (ACCOUNT, "eu-central-1")
-        assert cloud.known == (ACCOUNT, "eu-central-1")
+    assert cloud.known == ("", "")
+    assert (cloud.account, cloud.region) == (ACCOUNT, "eu-central-1")
+    assert cloud.known == (ACCOUNT, "eu-central-1")
 
 
 def test_who_is_nobody_at_aws_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,8 @@ def collect(
     skip = frozenset(each.resolve() for each in (target, *leave_out))
     try:
         for base in _bases(section, source, say):
+            if base in skip:
+                raise UncollectableError(f"{base} is where artifacts are collected to", section.line)
             for path, file in _chosen(section, base, skip=skip, say=say):
                 check()
                 _copy(path, file, target, copied, base=base, section=section)

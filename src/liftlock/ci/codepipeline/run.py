@@ -27,9 +27,6 @@ from liftlock.transfer.events import Cancel
 
 __all__ = ["Log", "Workplace", "check", "run"]
 
-STORE = "LIFTLOCK_DOCKER_STORE"
-"""Where Liftlock's ``docker`` keeps images. With those of other runs in it, ``push -a`` would push their tags, too."""
-
 Log = Callable[[str, str], None]
 """Takes a line of an action's log: the action's name, and the line, secrets masked. Called from many threads."""
 
@@ -166,7 +163,7 @@ class _Run:
             output=self._output(action),
             lookups=self._place.lookups(action.region),
             clock=self._place.clock,
-            environment=self._environment(folder),
+            environment=self._place.environment,
             project=action.project.variables,
             overrides=tuple(map(self._filled, action.variables)),
             identity=self._identity(action),
@@ -180,11 +177,6 @@ class _Run:
             self._place.log(action.name, self._mask.text(line))
 
         return write
-
-    def _environment(self, folder: Path) -> Mapping[str, str]:
-        """What an action's commands inherit. Each begins without images, as a machine of CodeBuild does."""
-        store = {STORE: str(folder / "images")} if self._place.docker else {}
-        return {**store, **self._place.environment}
 
     def _identity(self, action: Action) -> Identity:
         identity = Identity(

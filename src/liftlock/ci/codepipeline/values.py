@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from liftlock.ci.codepipeline.cloud import Cloud
 from liftlock.ci.codepipeline.files import Templates
-from liftlock.ci.codepipeline.template import MAX_BYTES, MAX_VALUES, Call, Listing, Node, Nothing, Table, Text
+from liftlock.ci.codepipeline.template import MAX_BYTES, Call, Listing, Node, Nothing, Table, Text
 from liftlock.errors import ConfigError, UsageError
 from liftlock.release.names import suggestion
 
@@ -18,6 +18,9 @@ __all__ = ["PIPELINE", "PROJECT", "Values"]
 
 PIPELINE = "AWS::CodePipeline::Pipeline"
 PROJECT = "AWS::CodeBuild::Project"
+
+MAX_ASKED = 50_000
+"""Texts that a run may ask for: fifty actions that look for a project among five hundred ask for half of it."""
 
 _HOLE = re.compile(r"\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z0-9_.:]+")
@@ -117,7 +120,7 @@ class Values:
 
     def _text(self, node: Node) -> str:
         self._asked += 1
-        if self._asked <= MAX_VALUES:
+        if self._asked <= MAX_ASKED:
             text = self._evaluated(node)
             if len(text) <= MAX_BYTES:
                 return text
