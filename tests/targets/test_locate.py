@@ -61,10 +61,11 @@ def test_what_people_write(text: str, kind: str, target: str, tag: str | None, d
     assert Location.parse(str(location)) == location
 
 
+@pytest.mark.parametrize("place", ["bucket/app:1", f"bucket@{SHA}"])
 @pytest.mark.parametrize("scheme", ["s3", "https", "docker"])
-def test_a_password_in_a_place_is_not_shown(scheme: str) -> None:
+def test_a_password_in_a_place_is_not_shown(scheme: str, place: str) -> None:
     with pytest.raises(UsageError, match="without user and password") as caught:
-        Location.parse(f"{scheme}://me:hidden@bucket/app:1")
+        Location.parse(f"{scheme}://me:hidden@{place}")
     assert "hidden" not in caught.value.message + caught.value.hint
 
 

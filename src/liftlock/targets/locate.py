@@ -68,7 +68,7 @@ class Location(NamedTuple):
         """Read what was written; raises `UsageError` naming what is wrong and how to write it."""
         prefix, colon, rest = text.partition(":")
         if rest.startswith("//"):
-            if "@" in rest[2:].partition("/")[0]:
+            if _has_user(rest[2:].partition("/")[0]):
                 # Not shown: it may be a password.
                 raise UsageError(
                     "a place is written without user and password",
@@ -91,6 +91,12 @@ class Location(NamedTuple):
 
     def __str__(self) -> str:
         return self.target + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def _has_user(authority: str) -> bool:
+    """Whether a URL's host has somebody before it; a bucket may have a digest behind it."""
+    before, _, after = authority.rpartition("@")
+    return "@" in (before if after.partition(":")[0] in HEX_LENGTH else authority)
 
 
 def _in_a_file(kind: Kind, rest: str, text: str) -> Location:
