@@ -189,7 +189,8 @@ def test_a_folder_is_not_collected_into_itself(build: Build, source: Path) -> No
 
     failure = build(text, artifacts=source / "out").result.failure
 
-    assert failure and failure.message == f"{source / 'out'} is where artifacts are collected to"
+    assert failure is not None
+    assert failure.message == f"{source / 'out'} is where artifacts are collected to"
 
 
 def test_one_artifact_does_not_hold_the_other(build: Build, source: Path) -> None:
