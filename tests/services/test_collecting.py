@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liftlock.errors import Conflict, LiftlockError, NotFound, RefusedError
+from liftlock.errors import Conflict, CorruptContent, LiftlockError, NotFound, RefusedError
 from liftlock.release.promotion import Decision, Execution, Promotion
 from liftlock.release.release import Release
 from liftlock.release.retention import needed_releases
@@ -215,6 +215,22 @@ def test_published_again_it_is_what_it_was(shop: Shop) -> None:
 
     assert published.artifact.id == release.artifact.id
     assert published.kept == "stored"
+    assert shop.is_whole(release)
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_damaged_manifest_stops_a_collection_until_the_build_is_published_again(shop: Shop, size: int) -> None:
+    release = shop.publish()
+    shop.arrive(release, "dev")
+    manifest = shop.folder / "kept" / "blobs" / "sha256" / release.artifact.images["web"].digest.hex
+    manifest.write_bytes(manifest.read_bytes()[:size])
+    with pytest.raises(CorruptContent, match="digest") as caught:
+        shop.collect()
+    assert "publish that build again" in caught.value.hint
+
+    publish(shop.project, shop.session, {"web": f"oci:{shop.folder / 'builds' / '1'}:v"}, Build(id="1"), ANNA)
+
+    assert shop.collect().swept.objects == 0
     assert shop.is_whole(release)
 
 

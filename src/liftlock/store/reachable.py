@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from liftlock.errors import NotFound
+from liftlock.errors import CorruptContent, NotFound
 from liftlock.oci.digest import Digest
 from liftlock.oci.distribution import fallback_tag
 from liftlock.targets.base import Target
@@ -43,11 +43,15 @@ def reachable(target: Target, tags: Collection[str], *, roots: Iterable[Digest] 
     for tag in tags:
         if match := _ATTACHED.match(tag):
             attached.setdefault(match[1], []).append(tag)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        if roots is None:
-            named = [tag for tag in tags if not _ATTACHED.match(tag)]
-            roots = [digest for digest in pool.map(lambda tag: _root(target, tag), named) if digest is not None]
-        return _walk(target, set(roots), attached, frozenset(tags), pool.map)
+    try:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            if roots is None:
+                named = [tag for tag in tags if not _ATTACHED.match(tag)]
+                roots = [digest for digest in pool.map(lambda tag: _root(target, tag), named) if digest is not None]
+            return _walk(target, set(roots), attached, frozenset(tags), pool.map)
+    except CorruptContent as error:
+        hint = error.hint or "publish that build again, which writes it anew: what it needs is not known until then"
+        raise CorruptContent(error.message, hint=hint) from None
 
 
 def _root(target: Target, tag: str) -> Digest | None:
