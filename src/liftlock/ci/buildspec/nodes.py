@@ -60,9 +60,7 @@ class Place:
             line = key.start_mark.line + 1 + self.shift
             here = Place(key, line, self.name, self.path, self.shift)
             if key.tag == f"{_TAG}merge":
-                raise here.error(
-                    "merge keys (<<) are not taken here", hint="CodeBuild takes none either: write the keys out"
-                )
+                raise here.error("merge keys (<<) are not taken here", hint="write the keys out")
             name = here.text()
             if name in found:
                 raise here.error(f"the key {name!r} is here twice", hint="only one of the two would count")
