@@ -66,6 +66,7 @@ def test_a_stage_promotes_two_images_of_several_platforms_within_a_registry(
     assert digests == {name: remote.digest_of(registry, f"prod-{name}", "latest") for name in digests}
 
 
+@pytest.mark.slow  # the acceptance of old scripts has the same, within a stage
 def test_an_image_travels_in_a_tar_from_level_to_level(
     docker: Docker, tmp_path: Path, pushed: str, other_registry: Registry, make_registry: MakeRegistry
 ) -> None:

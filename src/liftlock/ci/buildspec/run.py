@@ -262,7 +262,7 @@ def _check_folders(surroundings: Surroundings) -> None:
 
 def _with_docker(folder: Path) -> Path:
     """A folder in which ``docker`` is Liftlock's."""
-    from liftlock.ci.docker.shim import docker_on_path  # noqa: PLC0415 - only who asks for it loads it
+    from liftlock.ci.docker.shim import docker_on_path
 
     docker_on_path(folder)
     return folder
