@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from liftlock.errors import Conflict, CorruptContent, LiftlockError, NotFound, RefusedError
@@ -329,7 +329,7 @@ def _all_whole(shop: Shop, releases: Sequence[Release], last: int) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=10)
+@settings(max_examples=10, phases=[Phase.generate])  # to look for a smaller example takes too long
 @given(steps=STEPS)
 def test_what_stays_can_be_promoted_from_the_store_alone(steps: list[Step]) -> None:
     """Promotions are carried out here; in the end every stage has lost its images, and only the store is left."""
