@@ -66,7 +66,7 @@ def _sources(folder: Path) -> list[str]:
         pytest.param(archives.podman_docker_archive, id="podman", marks=pytest.mark.slow),
         pytest.param(archives.synthetic_docker24, id="synthetic docker 24", marks=pytest.mark.slow),
         pytest.param(archives.synthetic_docker25, id="synthetic docker 25", marks=pytest.mark.slow),
-        pytest.param(archives.synthetic_containerd, id="synthetic containerd store"),
+        pytest.param(archives.synthetic_containerd, id="synthetic containerd store", marks=pytest.mark.slow),
     ],
 )
 def test_one_digest_from_the_tar_to_production(

@@ -90,6 +90,7 @@ def test_it_shows_equal_digests_and_leaves_nothing_behind(home: Path, tmp_path: 
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_it_keeps_can_be_played_with(home: Path, tmp_path: Path) -> None:
     """Through `script/demo`, in a checkout whose environment `script/test` has made."""
     words = ["demo", "--keep", str(tmp_path / "kept")]

@@ -118,6 +118,7 @@ def test_the_next_job_moves_nothing(
     assert (again["tags"], again["copiedBytes"], again["state"]) == ([], 0, "succeeded")
 
 
+@pytest.mark.slow
 def test_the_same_home_takes_it_again_with_and_without_a_build_id(new_job: NewJob, staged: dict[str, Image]) -> None:
     assert staged
     job = new_job()

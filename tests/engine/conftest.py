@@ -45,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Rules are the same on both databases: what is about rules runs on PostgreSQL only with the slow tests."""
     for item in items:
         mine = item.path.parent.name == "engine" and item.path.name not in _BOTH_ALWAYS
+        mine = mine or "two_approvers" in item.name  # a hundred races on each
         if mine and "postgresql" in item.name:
             item.add_marker(pytest.mark.slow)
 

@@ -70,7 +70,7 @@ def test_a_lone_value_is_enough(text: str, kind: str, options: dict[str, object]
         ("container-apps: shop", "write /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.App/"),
         ("kubernetes: {workload: deployment/web}", "say server and token, or kubeconfig"),
         ("kubernetes: {workload: deployment/web, server: env:S, token: hunter2}", "token is a secret, written out"),
-        (f"kubernetes: {{workload: pod/web, {IN_CLUSTER}}}", "'pod/web' is not a name that can be used here"),
+        (f"kubernetes: {{workload: pod/web, {IN_CLUSTER}}}", "workload: write deployment/NAME"),
         (f"kubernetes: {{workload: deployment/web, {IN_CLUSTER}, containers: {{web: [a, a]}}}}", "a is named twice"),
         ("command: {run: []}", "run is empty"),
         ("apprise: slack://T1/B2/hunter2", "urls is a secret, written out"),

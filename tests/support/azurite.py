@@ -11,11 +11,13 @@ import fcntl
 import hashlib
 import hmac
 import http.client
+import os
 import shutil
 import subprocess
 import threading
 from collections.abc import Mapping
 from email.utils import formatdate
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +25,7 @@ from typing import Self
 from tests.support import peers
 
 VERSION = "3.35.0"
+_SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 FOLDER = Path(__file__).parent.parent.parent / ".venv" / "azurite"
 _MAIN = FOLDER / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 
@@ -31,14 +34,10 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 _LISTENS = "successfully listens on http://127.0.0.1:"
 
 
-def program() -> Path:
-    """The emulator's, fetched where it is not there; skips the test where that cannot be done."""
-    if not _MAIN.exists():
-        peers.require("node")
-        peers.require("npm")
-        if not fetch():
-            peers.missing("azurite")
-    return _MAIN
+@cache
+def program() -> Path | None:
+    """The emulator's, fetched where it is not there; None where that cannot be done, which is tried once."""
+    return _MAIN if _MAIN.exists() or fetch() else None
 
 
 def fetch() -> bool:
@@ -48,8 +47,11 @@ def fetch() -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
         if not _MAIN.exists():
             command = ["npm", "install", "--prefix", str(FOLDER), f"azurite@{VERSION}"]
-            options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-            if subprocess.run([*command, *options], stdin=subprocess.DEVNULL, check=False).returncode != 0:
+            options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
+            env = dict(os.environ)
+            if _SYSTEM_CA.exists():  # node brings authorities of its own, and asks for the system's to be named
+                env.setdefault("NODE_EXTRA_CA_CERTS", str(_SYSTEM_CA))
+            if subprocess.run([*command, *options], stdin=subprocess.DEVNULL, env=env, check=False).returncode != 0:
                 shutil.rmtree(FOLDER / "node_modules", ignore_errors=True)
     return _MAIN.exists()
 
@@ -58,7 +60,11 @@ class Azurite:
     """A running emulator on a free port of loopback; `env` makes obstore talk to it."""
 
     def __enter__(self) -> Self:
+        peers.require("node")
+        peers.require("npm")
         main = program()
+        if main is None:
+            peers.missing("azurite")
         self._process = subprocess.Popen(
             [
                 *("node", str(main), "--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence"),
